@@ -1,0 +1,1 @@
+"""The judge: a vision-language model that is asked yes-or-no questions and for counts, and answers with probabilities."""

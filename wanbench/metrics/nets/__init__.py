@@ -1,0 +1,1 @@
+"""The field's networks behind one small face each: loading and batching, no scoring."""

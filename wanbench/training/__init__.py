@@ -1,0 +1,1 @@
+"""Training of what nobody published: the human-artifact detector."""
