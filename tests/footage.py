@@ -13,7 +13,7 @@ import numpy as np
 
 from wanbench.clip import StreamFacts
 from wanbench.decoding.video import Video
-from wanbench.scenes.encode import Encoding, Frame, write_video
+from wanbench.scenes.encode import SINGLE_THREAD, Encoding, Frame, write_video
 from wanbench.scenes.priority import ordinary_priority
 
 FORMATS = [
@@ -61,12 +61,15 @@ def file(
     fps: float = 10,
     **options: Any,
 ) -> Path:
-    """A file of `frames` (`moving()` if none are given); key frames every six frames."""
+    """A file of `frames` (`moving()` if none are given); key frames every six frames, HEVC with B-frames where there is room."""
+    frames = list(moving() if frames is None else frames)
     often = {} if codec == "gif" else {"g": "6"}
+    if codec == "libx265" and len(frames) > 3:
+        often["x265-params"] = SINGLE_THREAD["libx265"]["x265-params"].replace("bframes=0", "bframes=3")
     encoding = Encoding(
         codec=codec, pixel_format=pixel_format, codec_options={**often, **options.pop("codec_options", {})}, **options
     )
-    write_video(path, moving() if frames is None else frames, fps=fps, encoding=encoding)
+    write_video(path, frames, fps=fps, encoding=encoding)
     return path
 
 

@@ -64,6 +64,18 @@ def test_constant_rate_comes_back(tmp_path: Path, extension: str, codec: str, pi
     assert difference(pictures, frames) < 4
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(("extension", "codec", "pixel_format"), COMBINATIONS)
+def test_few_frames(tmp_path: Path, extension: str, codec: str, pixel_format: str, count: int) -> None:
+    """x265 with B-frames gave such clips decoding times from uninitialised memory, and now and then the muxer refused them."""
+    path = tmp_path / f"a.{extension}"
+    write_video(path, moving(count), fps=10, encoding=Encoding(codec=codec, pixel_format=pixel_format))
+    with av.open(str(path)) as container:
+        decoding_times = [float(p.dts * p.time_base) for p in container.demux(video=0) if p.dts is not None]
+    assert len(decoding_times) == count
+    assert all(-0.5 < t < 0.5 for t in decoding_times)
+
+
 @pytest.mark.parametrize(("extension", "codec", "pixel_format"), [c for c in COMBINATIONS if c[0] != "avi"])
 def test_uneven_times_come_back(tmp_path: Path, extension: str, codec: str, pixel_format: str) -> None:
     path, frames = tmp_path / f"a.{extension}", moving()

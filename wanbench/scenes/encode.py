@@ -32,7 +32,7 @@ CONTAINERS: Mapping[str, str] = {
 
 SINGLE_THREAD: Mapping[str, Mapping[str, str]] = {
     "libx264": {"threads": "1", "preset": "veryfast", "mbtree": "0"},
-    "libx265": {"preset": "ultrafast", "x265-params": "pools=none:frame-threads=1:log-level=none"},
+    "libx265": {"preset": "ultrafast", "x265-params": "pools=none:frame-threads=1:log-level=none:bframes=0"},
     "libvpx-vp9": {"threads": "1", "row-mt": "0", "deadline": "realtime", "cpu-used": "8", "b": "0"},
     "libsvtav1": {"preset": "10", "svtav1-params": "lp=1"},
     "mpeg4": {"threads": "1"},
@@ -42,6 +42,7 @@ SINGLE_THREAD: Mapping[str, Mapping[str, str]] = {
 """Codec -> the options that make it deterministic, and a preset quick enough for tests; `codec_options` replaces single ones.
 
 x264's macroblock tree is off: its assembler made five different files of the same frames in 35 tries (PyAV 18.1, AVX-512).
+x265 has no B-frames: with fewer frames than it reorders it leaves decoding times unset, and the muxer gets whatever lay there.
 """
 
 VARIABLE_RATE_TIME_BASE = Fraction(1, 60_000)
