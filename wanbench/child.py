@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
@@ -25,7 +26,7 @@ from typing import Any
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 """Frames come and go by the hundred: glibc is told to keep their memory, else every one is paged in anew."""
 STDERR_TAIL_BYTES = 400
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class ChildDied(Exception):
@@ -36,9 +37,16 @@ class ChildSilent(Exception):
     """The child did not answer in time."""
 
 
-_BOOT = "import sys; sys.path.append(sys.argv.pop()); from wanbench.child import main; main()"
-"""Not `-m`, which would import the user's `random.py` or `cv2.py` from the working folder before Python's own."""
 _FOUND_IN = str(Path(__file__).absolute().parents[1])
+
+
+def interpreter(module: str, *arguments: str) -> list[str]:
+    """The words that run `main()` of a module of ours in a fresh Python, with these arguments in `sys.argv[1:]`.
+
+    Not `-m`, which would import the user's `random.py` or `cv2.py` from the working folder before Python's own.
+    """
+    boot = f"import sys; sys.path.append(sys.argv.pop()); from {module} import main; main()"
+    return [sys.executable, "-P", "-c", boot, *arguments, _FOUND_IN]
 
 
 class Child:
@@ -49,7 +57,7 @@ class Child:
         ours, theirs = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the child
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), target, str(os.getpid()), _FOUND_IN],
+            interpreter("wanbench.child", str(theirs.fileno()), target, str(os.getpid())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=self._stderr,  # native libraries print; standard output carries results and nothing else
@@ -136,10 +144,28 @@ def limit_memory(extra_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (now + extra_bytes, now + extra_bytes))
 
 
-def die_with_parent() -> None:
-    """From now on this process is killed when its parent ends, however that ends. Linux only."""
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """From now on this process gets this signal when its parent ends, however that ends. Linux only."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
+
+
+def adopt_orphans() -> None:
+    """From now on what descendants of this process leave running when they end becomes its child. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def kill_descendants(patience_seconds: float = 5.0) -> None:
+    """Kill and collect everything that this process has started, directly or not."""
+    import psutil
+
+    ourselves, give_up = psutil.Process(), time.monotonic() + patience_seconds
+    while (left := ourselves.children(recursive=True)) and time.monotonic() < give_up:
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=patience_seconds)
 
 
 def main() -> None:

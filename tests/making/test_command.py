@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from wanbench.errors import UsageError
@@ -85,10 +87,52 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
     )
     with pytest.raises(CannotMake, match=r"took longer than 1\.5 s and was ended"):
         make(f"{sys.executable} {script} {{prompt}} {{out}}", tmp_path / "o", timeout_s=1.5)
-    pid = int((tmp_path / "pid").read_text())
+    assert ended(int((tmp_path / "pid").read_text()))
+
+
+LEAVES_SOMETHING_RUNNING = (
+    "import subprocess, sys, time\n"
+    "started = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+    "open(sys.argv[1], 'w').write(str(started.pid))\n"
+)
+
+
+def test_what_a_command_left_running_is_ended_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "leave.py"
+    script.write_text(LEAVES_SOMETHING_RUNNING)
+    make(f"{sys.executable} {script} {{out}} {{prompt}}", tmp_path / "pid")
+    assert ended(int((tmp_path / "pid").read_text()))
+
+
+def test_a_maker_that_is_killed_takes_all_of_its_command_along(tmp_path: Path) -> None:
+    """kill -9 of the process that wanted the video: neither the script nor what the script had started goes on."""
+    script = tmp_path / "leave.py"
+    script.write_text(LEAVES_SOMETHING_RUNNING + "time.sleep(600)\n")
+    maker = subprocess.Popen([
+        sys.executable,
+        "-c",
+        f"from tests.making.test_command import make; from pathlib import Path\n"
+        f"make({f'{sys.executable} {script} {{out}} {{prompt}}'!r}, Path({str(tmp_path / 'pid')!r}), 600.0)",
+    ])  # fmt: skip
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert maker.poll() is None
+        time.sleep(0.02)
+    command = psutil.Process(maker.pid).children(recursive=True)
+    maker.kill()
+    maker.wait()
+    assert len(command) >= 2  # the guardian and the script; `sleep` may have left the session, not the family
+    assert all(ended(process.pid) for process in command)
+    assert ended(int((tmp_path / "pid").read_text()))
+
+
+def ended(pid: int) -> bool:
+    """Within five seconds; what has not is killed."""
     for _ in range(100):
-        if not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
-            return
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
         time.sleep(0.05)
     os.kill(pid, 9)
-    pytest.fail("what the command had started was left running")
+    return False

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
 import string
 import subprocess
 import tempfile
@@ -13,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wanbench.child import die_with_parent
+from wanbench.child import interpreter
 from wanbench.errors import UsageError
+from wanbench.making.guardian import CANNOT_START
 from wanbench.making.makers import CannotMake, Tick
 from wanbench.making.shelf import Request
 
@@ -43,7 +42,7 @@ def parse(command: str) -> list[str]:
 
 
 class CommandMaker:
-    """Runs the command in a process group of its own; all of it is ended when it takes too long."""
+    """Runs the command under a guardian, which ends all of it when it takes too long or when this process dies."""
 
     notes: Sequence[str] = ()
 
@@ -71,28 +70,25 @@ class CommandMaker:
     def _run(self, words: list[str]) -> None:
         environment = {**os.environ, **({"CUDA_VISIBLE_DEVICES": self._device[5:]} if self._device.startswith("cuda:") else {})}
         with tempfile.TemporaryFile() as said:
-            try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
-                    start_new_session=True,
-                    env=environment,
-                    preexec_fn=die_with_parent,
-                )
-            except OSError as error:
-                raise CannotMake(f"{words[0]} cannot be run: {error.strerror}") from error
+            process = subprocess.Popen(
+                interpreter("wanbench.making.guardian", str(os.getpid()), *words),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                env=environment,
+            )
             try:
                 code = process.wait(self._timeout)
             except subprocess.TimeoutExpired:
                 raise CannotMake(f"{words[0]} took longer than {self._timeout:g} s and was ended") from None
             finally:
-                with contextlib.suppress(ProcessLookupError):  # also what it left running
-                    os.killpg(process.pid, signal.SIGKILL)
+                process.terminate()
                 process.wait()
             if code != 0:
                 said.seek(0)
                 lines = said.read().decode(errors="replace").strip().splitlines()
+                if code == CANNOT_START:
+                    raise CannotMake(f"{words[0]} cannot be run: {lines[-1]}")
                 last = f": {lines[-1][:LAST_WORDS]}" if lines else ""
                 raise CannotMake(f"{words[0]} ended with exit code {code}{last}")
