@@ -15,9 +15,10 @@ from statsmodels.stats.multitest import multipletests
 from wanbench import weighting
 from wanbench.comparing import Comparison, DimensionComparison, compare
 from wanbench.comparison_json import in_one_run, to_json
+from wanbench.conditions import Incomparable
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN, PILLARS
-from wanbench.sides import Incomparable, Side, sides
+from wanbench.sides import Side, sides
 from wanbench.weighting import TABLE_2_WEIGHTS
 
 from .synthetic import SUITE, Outcomes, row, rows, simulated

@@ -18,7 +18,7 @@ from wanbench.fitting import Fit
 from wanbench.fourteen import FOURTEEN
 from wanbench.votes import Comparisons, Preference, Vote, code
 
-from .made_runs import row, write_rows, write_run
+from .synthetic import row, rows, write_run
 
 THREE = ["smoothness", "camera_control", "stylization_ability"]
 
@@ -283,15 +283,15 @@ def test_dimensions_that_are_not_fitted_have_no_weight_and_are_named() -> None:
 def test_scores_of_runs_by_candidate_and_prompt(tmp_path: Path) -> None:
     """Seeds are averaged; skipped prompts are known but empty; exploratory rows only where asked for."""
     d = "smoothness"
-    rows = [
+    given = [
         row("x", d, "1", 0.2, seed=0),
         row("x", d, "1", 0.4, seed=1),
-        row("x", d, "2", None),
+        row("x", d, "2", "skipped"),
         row("x", "camera_control", "1", 0.9, exploratory=True),
         row("y", d, "1", 0.7),
         row("y", d, "1", 0.1, prompt_id=None),
     ]
-    run = write_rows(tmp_path / "r", rows)
+    run = write_run(tmp_path / "r", given, declarations={name: {"version": 3} for name in (d, "camera_control")})
     scores, versions = results.prompt_scores([run], {"x", "y"}, False, False)
     assert scores == {"x": {"1": {d: pytest.approx(0.3)}, "2": {}}, "y": {"1": {d: 0.7}}}
     assert versions == {d: 3}
@@ -301,13 +301,13 @@ def test_scores_of_runs_by_candidate_and_prompt(tmp_path: Path) -> None:
 
 
 def test_candidates_that_votes_cannot_mean(tmp_path: Path) -> None:
-    one, two = (write_run(tmp_path / n, {"x": {"smoothness": {"1": 0.5}}}) for n in ("one", "two"))
+    one, two = (write_run(tmp_path / n, rows("x", {"smoothness": {"1": 0.5}})) for n in ("one", "two"))
     with pytest.raises(UsageError, match="'y', and no run has it; known are x"):
         results.prompt_scores([one], {"x", "y"}, False, False)
     with pytest.raises(UsageError, match="'x', and 2 runs have one"):
         results.prompt_scores([one, two], {"x"}, False, False)
     assert results.prompt_scores([one, one], {"x"}, False, False)[0] == {"x": {"1": {"smoothness": 0.5}}}
-    other = write_run(tmp_path / "other", {"y": {"smoothness": {"1": 0.5}}}, fingerprint="g")
-    with pytest.raises(UsageError, match="smoothness was measured differently for x and y"):
+    other = write_run(tmp_path / "other", rows("y", {"smoothness": {"1": 0.5}}, fingerprint="g"))
+    with pytest.raises(UsageError, match="x and y cannot be compared: measured in different ways"):
         results.prompt_scores([one, other], {"x", "y"}, False, False)
     assert set(results.prompt_scores([one, other], {"x", "y"}, False, True)[0]) == {"x", "y"}

@@ -17,7 +17,7 @@ from wanbench.prompts.suite import Suite, load_suite
 from wanbench.sides import Measured, Side
 from wanbench.stopping import Contest, Sequential
 
-from .made_runs import row
+from .synthetic import row
 
 MOTION, STABLE = "large_motion_generation", "pixel_level_stability"
 POLICY = Policy(fewest_prompts=5, total=Rule(tolerated_drop=0.5, noise_floor=0.1, tier="block"))
@@ -55,7 +55,7 @@ def opened(suite: Suite, side: Side, policy: Policy = POLICY, limit: int | None 
     return Contest.open(Sequential(baseline=side, policy=policy), requests, suite, ways.get("choices", choices()), "en")
 
 
-def play(contest: Contest, score: float | None) -> Contest:
+def play(contest: Contest, score: float | str) -> Contest:
     while (prompt := contest.waiting()) is not None:
         dimension = prompt.rpartition("-")[0]
         contest.tell(prompt, [row("new", dimension, prompt, score, seed=0)])
@@ -84,7 +84,7 @@ def test_a_verdict_comes_early_and_a_policy_says_what_it_means(suite: Suite) -> 
 
 def test_nothing_passes_for_want_of_data(suite: Suite) -> None:
     """A baseline of 0.3 cannot drop by 0.5, whatever was not measured; it does not pass all the same."""
-    contest = play(opened(suite, baseline(suite, 0.3)), None)
+    contest = play(opened(suite, baseline(suite, 0.3)), "skipped")
     assert contest.gate.verdict == "PASS"
     assert contest.verdict == "INCONCLUSIVE"
     assert contest.reason() == f"only 0% of the {len(contest.told)} prompts drawn could be measured"

@@ -12,7 +12,7 @@ from wanbench import exporting, vbench
 from wanbench.errors import UsageError
 from wanbench.published import TABLE_4
 
-from .made_runs import row, write_rows
+from .synthetic import row, write_run
 
 ENDS = {**vbench.QUALITY, **vbench.SEMANTIC}
 
@@ -113,15 +113,15 @@ def test_what_we_export_is_read_back(tmp_path: Path) -> None:
     rows = [
         row("m", "smoothness", "1", 0.2),
         row("m", "smoothness", "2", 0.4),
-        row("m", "smoothness", "3", None),
+        row("m", "smoothness", "3", "skipped"),
         row("m", "camera_control", "4", 0.9),
         row("m", "camera_control", "5", 0.1, exploratory=True),
-        row("m", "human_artifacts", "6", None),
+        row("m", "human_artifacts", "6", "skipped"),
     ]
-    run = write_rows(tmp_path / "r", rows)
+    run = write_run(tmp_path / "r", rows)
     path = tmp_path / f"ours{vbench.SUFFIX}"
     path.write_bytes(exporting.export(run, "vbench"))
     found = vbench.read([path])
     assert {d: r.mean for d, r in found.items()} == {"smoothness": pytest.approx(0.3), "camera_control": 0.9}
-    assert [v["video_path"] for v in found["smoothness"].videos] == ["/m/1.mp4", "/m/2.mp4"]
+    assert [v["video_path"] for v in found["smoothness"].videos] == ["/videos/m/1-0.mp4", "/videos/m/2-0.mp4"]
     assert vbench.totals({d: r.mean for d, r in found.items()}).missing == list(ENDS)

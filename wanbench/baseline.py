@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from wanbench import __version__, record
+from wanbench.conditions import suite_facts
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
-from wanbench.sides import SUITE_FACTS, Measured, Outcome, Side, sides
+from wanbench.sides import Measured, Outcome, Side, sides
 from wanbench.types import JSONObject
 
 KIND = "wanbench baseline"
@@ -103,7 +104,7 @@ def _read_file(path: Path) -> Side:
         return Side(
             candidate=str(value["candidate"]),
             source=record.as_text(path),
-            suite={key: value["suite"].get(key) for key in SUITE_FACTS} if value["suite"] else None,
+            suite=suite_facts(value["suite"]),
             dimensions={d: _dimension(entry) for d, entry in value["dimensions"].items()},
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wanbench import paired, stats, weighting
+from wanbench.conditions import Incomparable, mismatches
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN, PILLARS, title
 from wanbench.scoring import SMALLEST_MEASURED_SHARE
-from wanbench.sides import Incomparable, Measured, Side, mismatches
+from wanbench.sides import Measured, Side
 from wanbench.types import SCORE_DECIMALS
 from wanbench.weighting import Weighting
 
@@ -160,7 +161,7 @@ def compare(
     if unknown := [d for d in dimensions or () if d not in FOURTEEN and d not in shared]:
         raise UsageError(f"unknown dimension {unknown[0]!r}; known are {', '.join(ordered({*FOURTEEN, *shared}))}")
     chosen = [d for d in shared if dimensions is None or d in dimensions]
-    wrong = mismatches(a, b, chosen)
+    wrong = mismatches(a.conditions, b.conditions, chosen)
     if wrong and not allow_mismatch:
         raise Incomparable(f"{a.label} and {b.label} cannot be compared: {'; '.join(wrong)}; --allow-mismatch overrides this")
     [(compared, totals)] = conclude([match(a, b, chosen, words)], weights, seed)

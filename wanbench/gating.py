@@ -13,9 +13,10 @@ from typing import Literal
 
 from wanbench import paired, stats, weighting
 from wanbench.comparing import SPAN, Comparison, DimensionComparison, TotalComparison, compare, counts
+from wanbench.conditions import Incomparable
 from wanbench.fourteen import FOURTEEN, title
 from wanbench.policy import Policy, Rule, Tier
-from wanbench.sides import Incomparable, Side
+from wanbench.sides import Side
 from wanbench.weighting import Weighting
 
 Verdict = Literal["PASS", "REGRESSION", "INCONCLUSIVE"]

@@ -1,7 +1,6 @@
 """What the summaries of several runs say of their candidates, side by side. Light half.
 
-Candidates stand beside each other only if they were measured alike: the same suite and track, and in every dimension that both
-have the same fingerprint. Without a suite nothing ties their prompts together, and that is said by the suite being none.
+Candidates stand beside each other only if they were measured alike (`conditions`).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wanbench import record
+from wanbench.conditions import Conditions, Incomparable, mismatches, suite_facts
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
 from wanbench.stats import mean
@@ -29,11 +29,9 @@ class Result:
     run: Path
     scores: Mapping[str, float]
     """Dimension -> score in [0, 1], of those dimensions that count; in the order of the fourteen."""
-    fingerprints: Mapping[str, str]
+    conditions: Conditions
     versions: Mapping[str, int]
     """Dimension -> version, as the run declares it."""
-    suite: str
-    """Name, hash and track of the suite in words, `no suite` without."""
 
     @property
     def missing(self) -> list[str]:
@@ -49,7 +47,7 @@ def read_results(runs: Sequence[Path], allow_mismatch: bool = False) -> list[Res
     if not allow_mismatch:
         for i, first in enumerate(results):
             for other in results[i + 1 :]:
-                _require_alike(first, other)
+                _require_alike(first, other, first.scores.keys() & other.scores.keys())
     return results
 
 
@@ -64,9 +62,12 @@ def _read(run: Path) -> list[Result]:
                 candidate=name,
                 run=run,
                 scores={d: float(dimensions[d]["score"]) for d in FOURTEEN if d in counted},
-                fingerprints={d: entry["fingerprint"] for d, entry in dimensions.items() if entry["fingerprint"]},
+                conditions=Conditions(
+                    label=name,
+                    suite=suite_facts(info.get("suite")),
+                    fingerprints={d: entry["fingerprint"] for d, entry in dimensions.items() if entry["fingerprint"]},
+                ),
                 versions=versions,
-                suite=_suite(info.get("suite")),
             )
             for name, (counted, dimensions) in candidates.items()
         ]
@@ -78,24 +79,14 @@ def _counted(candidate: JSONObject) -> Sequence[str]:
     return list(FOURTEEN) if candidate["weighted"]["complete"] else candidate.get("partial", {}).get("dimensions", [])
 
 
-def _suite(suite: JSONObject | None) -> str:
-    if not suite:
-        return "no suite"
-    return f"suite {suite.get('name')} ({str(suite.get('hash'))[:12]}, track {suite.get('track')}, {suite.get('language')})"
+def _require_alike(a: Result, b: Result, dimensions: Collection[str]) -> None:
+    if wrong := mismatches(a.conditions, b.conditions, [d for d in FOURTEEN if d in dimensions]):
+        raise Incomparable(f"{a.name} and {b.name} cannot be compared: {'; '.join(wrong)}; --allow-mismatch overrides this")
 
 
 def _renamed(result: Result) -> Result:
-    return replace(result, name=f"{result.candidate} ({record.as_text(result.run)})")
-
-
-def _require_alike(a: Result, b: Result) -> None:
-    advice = "--allow-mismatch overrides"
-    if a.suite != b.suite:
-        raise UsageError(f"{a.name} was measured with {a.suite} and {b.name} with {b.suite}: they cannot be compared; {advice}")
-    for dimension in a.scores.keys() & b.scores.keys():
-        if a.fingerprints.get(dimension) != b.fingerprints.get(dimension):
-            raise UsageError(f"{dimension} was measured differently for {a.name} and {b.name} (fingerprints "
-                             f"{a.fingerprints.get(dimension)} and {b.fingerprints.get(dimension)}); {advice}")  # fmt: skip
+    name = f"{result.candidate} ({record.as_text(result.run)})"
+    return replace(result, name=name, conditions=replace(result.conditions, label=name))
 
 
 def prompt_scores(

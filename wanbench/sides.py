@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from wanbench import stats
+from wanbench.conditions import Conditions, suite_facts
 from wanbench.errors import UsageError
 from wanbench.types import Measurement
 
@@ -18,12 +19,6 @@ Outcome = float | Literal["skipped", "error"]
 """Of one clip: its score, or why there is none."""
 NO_SEED = "-"
 """Stands where the seed of a clip is not known."""
-SUITE_FACTS = ("name", "version", "hash", "track", "language")
-"""What must agree before scores on two suites are compared."""
-
-
-class Incomparable(UsageError):
-    """Two sides that must not be compared; the line says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +79,11 @@ class Side:
     def label(self) -> str:
         return f"{self.candidate} ({self.source})" if self.source else self.candidate
 
+    @property
+    def conditions(self) -> Conditions:
+        fingerprints = {dimension: measured.fingerprint for dimension, measured in self.dimensions.items()}
+        return Conditions(label=self.label, suite=self.suite, fingerprints=fingerprints)
+
 
 def sides(measurements: Iterable[Measurement], suite: Mapping[str, Any] | None, source: str) -> dict[str, Side]:
     """Candidate -> its side. Clips without a prompt id are left out: nothing says what to hold them against.
@@ -97,7 +97,7 @@ def sides(measurements: Iterable[Measurement], suite: Mapping[str, Any] | None, 
             if m.dimension not in own:
                 own[m.dimension] = _Gathered()
             own[m.dimension].add(m)
-    facts = {key: suite.get(key) for key in SUITE_FACTS} if suite else None
+    facts = suite_facts(suite)
     made = {}
     for name, own in sorted(found.items()):
         dimensions = {dimension: gathered.measured(f"{name} {dimension}") for dimension, gathered in own.items()}
@@ -138,34 +138,3 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     """Of several clips of one prompt and seed: the mean of what was measured, else an error if there was one."""
     scores = [o for o in outcomes if not isinstance(o, str)]
     return stats.mean(scores) if scores else "error" if "error" in outcomes else "skipped"
-
-
-def mismatches(a: Side, b: Side, dimensions: Iterable[str]) -> list[str]:
-    """Why two sides must not be compared in these dimensions, a phrase each; none when they may."""
-    reasons = []
-    if (a.suite is None) != (b.suite is None):
-        with_suite, without = (a, b) if a.suite else (b, a)
-        reasons.append(f"{with_suite.label} was measured on the suite {_suite_name(with_suite)}, {without.label} on none")
-    elif a.suite and b.suite:
-        if any(a.suite.get(key) != b.suite.get(key) for key in ("track", "language")):
-            reasons.append(f"different tracks or languages: {_track(a)} and {_track(b)}")
-        if a.suite.get("hash") != b.suite.get("hash"):
-            reasons.append(f"different suites: {_suite_name(a)} and {_suite_name(b)}")
-    other = [
-        d
-        for d in dimensions
-        if d in a.dimensions and d in b.dimensions and a.dimensions[d].fingerprint != b.dimensions[d].fingerprint
-    ]
-    if other:
-        reasons.append(f"measured in different ways (fingerprints differ): {', '.join(other)}")
-    return reasons
-
-
-def _suite_name(side: Side) -> str:
-    facts = side.suite or {}
-    return " ".join(str(v) for v in (facts.get("name"), facts.get("version"), f"({str(facts.get('hash'))[:8]})") if v)
-
-
-def _track(side: Side) -> str:
-    facts = side.suite or {}
-    return f"{facts.get('track')} {facts.get('language')}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wanbench import weighting
 from wanbench.baseline import read_side
+from wanbench.conditions import Conditions, mismatches
 from wanbench.dimension import digest
 from wanbench.errors import UsageError
 from wanbench.gating import PASSED, REGRESSED, UNDECIDED, Verdict
@@ -21,7 +22,7 @@ from wanbench.policy import Policy, read_policy
 from wanbench.prompts.suite import Suite
 from wanbench.scoring import SMALLEST_MEASURED_SHARE
 from wanbench.sequential import SequentialGate, draw_order, prompt_weights
-from wanbench.sides import Measured, Side, mismatches
+from wanbench.sides import Side
 from wanbench.stats import mean
 from wanbench.types import JSONObject, Measurement
 
@@ -82,9 +83,9 @@ class Contest:
             raise UsageError(f"{policy.source} ignores the weighted score, and --sequential decides on nothing else")
         looked_at = [d for d in baseline.dimensions if weights.get(d, 0) > 0 and policy.rule(d).tier != "ignore"]
         here = _planned(suite, language, {d: c.fingerprint for d, c in choices.items() if c.fingerprint and not c.skip})
-        if wrong := mismatches(baseline, here, looked_at):
+        if wrong := mismatches(baseline.conditions, here, looked_at):
             raise UsageError(f"{baseline.label} cannot be compared with what this run would measure: {'; '.join(wrong)}")
-        if lost := [d for d in looked_at if baseline.dimensions[d].scores and d not in here.dimensions]:
+        if lost := [d for d in looked_at if baseline.dimensions[d].scores and d not in here.fingerprints]:
             reason = choices[lost[0]].skip if lost[0] in choices else "--dimensions leaves it out"
             raise UsageError(
                 f"the baseline's score also counts {', '.join(lost)}, not measured here ({reason}); a policy may ignore it with "
@@ -186,8 +187,7 @@ class Contest:
         return f"not decided {after}: the weighted score changed by {gate.lowest:+.4f} to {gate.highest:+.4f}{lost}"
 
 
-def _planned(suite: Suite, language: str, fingerprints: Mapping[str, str]) -> Side:
-    """This run, of which nothing is measured yet, and how each dimension will be (dimension -> fingerprint)."""
+def _planned(suite: Suite, language: str, fingerprints: Mapping[str, str]) -> Conditions:
+    """This run, of which nothing is measured yet."""
     facts = {"name": suite.name, "version": suite.version, "hash": suite.hash, "track": suite.track, "language": language}
-    dimensions = {d: Measured(method="", fingerprint=fingerprint, outcomes={}) for d, fingerprint in fingerprints.items()}
-    return Side(candidate="this run", source="", suite=facts, dimensions=dimensions)
+    return Conditions(label="this run", suite=facts, fingerprints=fingerprints)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 from wanbench.fourteen import FOURTEEN
 from wanbench.published import TABLE_2, TABLE_2_MODELS, TABLE_2_WEIGHTED
 
-from ..made_runs import write_run
+from ..synthetic import SUITE, Outcomes, rows, write_run
 from .command import Wanbench
 
 
-def whole(*scores: float) -> dict[str, dict[str, dict[str, float | None]]]:
+def whole(*scores: float) -> dict[str, dict[str, dict[str, float]]]:
     """Candidates m0, m1, ...: the given score in every dimension, four prompts each."""
     return {f"m{i}": {d: {f"{d}-{n:03}": s for n in range(4)} for d in FOURTEEN} for i, s in enumerate(scores)}
 
@@ -25,7 +26,13 @@ def whole(*scores: float) -> dict[str, dict[str, dict[str, float | None]]]:
 def published(path: Path) -> Path:
     """A run in which every model of Table 2 has its published scores."""
     scores = {m: {d: {f"{d}-001": TABLE_2[d][i]} for d in FOURTEEN} for i, m in enumerate(TABLE_2_MODELS)}
-    return write_run(path, scores)
+    return write_scores(path, scores)
+
+
+def write_scores(path: Path, scores: Mapping[str, Mapping[str, Outcomes]], **fields: Any) -> Path:
+    """A run of these candidates."""
+    suite = fields.pop("suite", SUITE)
+    return write_run(path, [m for name, found in scores.items() for m in rows(name, found, **fields)], suite)
 
 
 def test_list_names_the_shipped_sets(wanbench: Wanbench) -> None:
@@ -89,8 +96,8 @@ def test_range_of_a_run_with_the_published_scores_is_that_of_the_table(wanbench:
 
 def test_range_of_several_runs(wanbench: Wanbench) -> None:
     """0.5 and 0.6 everywhere are 0.5 and 0.6 whatever the weights; the same name twice is told apart by its run."""
-    write_run(wanbench.cwd / "one", whole(0.5))
-    write_run(wanbench.cwd / "two", whole(0.6))
+    write_scores(wanbench.cwd / "one", whole(0.5))
+    write_scores(wanbench.cwd / "two", whole(0.6))
     told = wanbench("weights", "range", "one", "two", "--json").json["candidates"]
     assert {n: (e["low"], e["high"]) for n, e in told["scores"].items()} == {"m0 (one)": (0.5, 0.5), "m0 (two)": (0.6, 0.6)}
     assert told["rankings"] == [["m0 (two)", "m0 (one)"]]
@@ -101,22 +108,22 @@ def test_range_of_several_runs(wanbench: Wanbench) -> None:
 def test_range_leaves_out_what_is_not_complete(wanbench: Wanbench) -> None:
     scores = whole(0.5, 0.6, 0.7)
     del scores["m2"]["smoothness"]
-    write_run(wanbench.cwd / "r", scores)
+    write_scores(wanbench.cwd / "r", scores)
     ended = wanbench("weights", "range", "r")
     assert "left out: m2, where smoothness does not count" in ended.out
     told = wanbench("weights", "range", "r", "--json").json
     assert (list(told["candidates"]["scores"]), told["incomplete"]) == (["m0", "m1"], {"m2": ["smoothness"]})
     lite = {"m": {"camera_control": {"1": 0.5}}}
-    write_run(wanbench.cwd / "lite", lite)
+    write_scores(wanbench.cwd / "lite", lite)
     ended = wanbench("weights", "range", "lite")
     assert (ended.code, "m has no weighted score" in ended.complaint) == (2, True)
 
 
 def test_range_refuses_what_was_measured_differently(wanbench: Wanbench) -> None:
-    write_run(wanbench.cwd / "a", whole(0.5))
-    write_run(wanbench.cwd / "b", whole(0.6), fingerprint="g")
-    write_run(wanbench.cwd / "c", whole(0.6), suite=None)
-    for other, reason in (("b", "measured differently for m0 (a) and m0 (b)"), ("c", "with no suite: they cannot be compared")):
+    write_scores(wanbench.cwd / "a", whole(0.5))
+    write_scores(wanbench.cwd / "b", whole(0.6), fingerprint="g")
+    write_scores(wanbench.cwd / "c", whole(0.6), suite=None)
+    for other, reason in (("b", "m0 (a) and m0 (b) cannot be compared: measured in different ways"), ("c", "m0 (c) on none")):
         ended = wanbench("weights", "range", "a", other)
         assert (ended.code, reason in ended.complaint) == (2, True), ended.err
         assert wanbench("weights", "range", "a", other, "--allow-mismatch").code == 0
@@ -132,7 +139,7 @@ def voted(folder: Path, models: str = "xyz") -> list[str]:
     """A run `r` of random scores in every dimension, and the lines of votes that follow smoothness, sometimes."""
     generator = random.Random(1)
     scores = {m: {d: {p: round(generator.random(), 6) for p in PROMPTS} for d in FOURTEEN} for m in models}
-    write_run(folder / "r", scores)
+    write_scores(folder / "r", scores)
     lines = []
     for (a, b), p, n in itertools.product(itertools.combinations(models, 2), PROMPTS, "nm"):
         by = scores[a]["smoothness"][p] - scores[b]["smoothness"][p] + generator.gauss(0, 0.3)

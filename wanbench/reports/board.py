@@ -17,6 +17,7 @@ from typing import Any
 from wanbench import admissible, weighting
 from wanbench.baseline import read_finished
 from wanbench.comparing import LARGEST_SKIP_GAP, Comparison, compare
+from wanbench.conditions import Conditions, Incomparable, mismatches, suite_facts
 from wanbench.controls.record import Failure, checked, failures_in, noise_floors_in, remembered
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
@@ -24,7 +25,7 @@ from wanbench.record import as_text
 from wanbench.reports.reasons import dimension_order
 from wanbench.reports.view import RunView, read_run
 from wanbench.scoring import total_over
-from wanbench.sides import SUITE_FACTS, Incomparable, Measured, Side, mismatches, sides
+from wanbench.sides import Side, sides
 from wanbench.types import JSONObject, Measurement
 from wanbench.weighting import Weighting
 
@@ -241,23 +242,16 @@ def _find(entries: Sequence[Entry], baseline: str | None) -> Entry:
 
 def _mismatches(entries: Sequence[Entry]) -> list[Mismatch]:
     """By the summaries, so that clips without a prompt, which no comparison holds against each other, are looked at too."""
-    shells = [_shell(e) for e in entries]
     found: dict[str, list[str]] = defaultdict(list)
-    for a, b in itertools.combinations(shells, 2):
-        for reason in mismatches(a, b, dimension_order({*a.dimensions, *b.dimensions})):
-            found[reason] += [a.candidate, b.candidate]
+    for a, b in itertools.combinations([_conditions(e) for e in entries], 2):
+        for reason in mismatches(a, b, dimension_order({*a.fingerprints, *b.fingerprints})):
+            found[reason] += [a.label, b.label]
     return [Mismatch(reason=reason, candidates=tuple(dict.fromkeys(names))) for reason, names in found.items()]
 
 
-def _shell(entry: Entry) -> Side:
-    suite = entry.view.run.get("suite")
-    measured = {d: e["fingerprint"] for d, e in entry.summary["dimensions"].items() if e["fingerprint"]}
-    return Side(
-        candidate=entry.name,
-        source="",
-        suite={key: suite.get(key) for key in SUITE_FACTS} if suite else None,
-        dimensions={d: Measured(method="", fingerprint=f, outcomes={}) for d, f in measured.items()},
-    )
+def _conditions(entry: Entry) -> Conditions:
+    fingerprints = {d: e["fingerprint"] for d, e in entry.summary["dimensions"].items() if e["fingerprint"]}
+    return Conditions(label=entry.name, suite=suite_facts(entry.view.run.get("suite")), fingerprints=fingerprints)
 
 
 def _scores(entry: Entry) -> dict[str, float]:
