@@ -126,7 +126,7 @@ def test_what_reports_and_gates_read(tmp_path: Path):
     made = rows(HALF, noise=HALF, blur=HALF, again=HALF, reencode_crf18=HALF, reencode_crf28=[0.6] * 5)
     expectations = [Lowers("noise", "it is noise", by=0.1), Keeps("blur", within=0.1)]
     entry = {"fingerprint": "f", **judge_dimension("d", expectations, CLIPS, made)}
-    content = {"kind": "controls", "schema_version": 1, "dimensions": {"d": entry}}
+    content = {"kind": "controls", "schema_version": 1, "dimensions": {"d": entry}, "clips": {}, "end": "2026-11-02T08:00:00"}
     (tmp_path / "controls.json").write_text(json.dumps(content))
     (failed,) = failures(tmp_path, {"d": "f", "other": "g"})["d"]
     assert (failed.control, failed.expected, failed.reason) == ("noise", "falls by 0.1", "it is noise")

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 import shutil
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ SMALL = Recipe(candidates=("left", "right"), clips=30)
 LITE_PARTIAL = Recipe(candidates=("solo",), clips=12, dimensions=LITE, profile="lite", status="interrupted", pictures=False)
 HOSTILE = Recipe(candidates=("<b>x</b>\"'", "مرشح 🎬"), clips=12, hostile=True)
 LARGE = Recipe(candidates=tuple(f"candidate-{i}" for i in range(10)), clips=1035, pictures=False)
-LOAD_SECONDS = 6.0
-"""A tenth of that is usual for 10,350 clips; the limit only has to catch a page that draws them all, on a busy machine."""
+MOST_ROWS = 500
+"""Drawn at once, whatever the run's size: 10,350 would be slow."""
 
 
 @pytest.fixture(scope="module")
@@ -399,17 +398,11 @@ def test_no_sideways_scrolling_on_a_phone(browser: Browser, hostile: Path, small
     assert (page.evaluate("getComputedStyle(document.body).backgroundColor") == dark) == (scheme == "dark")
 
 
-def test_ten_thousand_clips_stay_quick(browser: Browser, tmp_path: Path) -> None:
-    report = write_page(build(tmp_path / "large", LARGE))
-    start = time.perf_counter()
-    page, complaints = opened(browser, report)
-    loaded = time.perf_counter() - start
+def test_ten_thousand_clips_are_not_drawn_at_once(browser: Browser, tmp_path: Path) -> None:
+    page, complaints = opened(browser, write_page(build(tmp_path / "large", LARGE)))
+    assert 0 < page.locator("#grid tbody tr").count() <= MOST_ROWS
     page.get_by_role("button", name="Camera control").click()
     page.get_by_label("Find").fill("harbour 1032")
-    acted = time.perf_counter() - start - loaded
-    print(f"10,350 clips: {report.stat().st_size / 1e6:.1f} MB, open {loaded:.2f} s, sort and filter {acted:.2f} s")
     assert page.locator("#shown").inner_text() == "1–10 of 10 (10,350 in all)"
     assert page.locator("#grid tbody tr").count() == 10
-    assert loaded < LOAD_SECONDS
-    assert acted < LOAD_SECONDS
     assert complaints == []

@@ -316,20 +316,22 @@ def test_failed_controls_are_told(folder: Path, tmp_path: Path, monkeypatch: pyt
         "human_artifacts": {"fingerprint": "of another method", "results": [failed], "noise_floor": floor},
     }
     file = tmp_path / "controls.json"
-    record.write_json(file, {"kind": "controls", "schema_version": 1, "dimensions": dimensions})
+    content = {"dimensions": dimensions, "end": "2026-11-02T08:00:00+00:00", "clips": ["a", "b"]}
+    record.write_json(file, {"kind": "controls", "schema_version": 1, **content})
     assert read_board([folder / "a"]).controls is None
-    remember({"dimensions": dimensions, "end": "2026-11-02T08:00:00+00:00", "clips": []})
+    remember(content)
     last = read_board([folder / "a"]).controls
     found = read_board([folder / "a"], controls=file)
     assert last is not None
     assert found.controls is not None
-    assert (last.failed, last.floors) == (found.controls.failed, found.controls.floors)
+    assert last.checked == found.controls.checked
     assert last.source == "the last `wanbench controls` of each dimension on this machine"
     shown = Outline(page(found)).text
     for text in (shown, markdown(found).replace("\\", "")):
         assert "Smoothness fails 1 control: frozen." in text
         assert "frozen: expected falls by 0.05, median +0.010, 1 of 5 clips obey" in text
         assert "0.0042" in text
+        assert "2026-11-02" in text
         assert "not checked by this method" in text
     assert json.loads(json_text(found))["controls"]["failed"].keys() == {"smoothness", "camera_control"}
     with pytest.raises(UsageError, match="no result of `wanbench controls`"):

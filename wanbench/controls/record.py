@@ -60,9 +60,13 @@ def noise_floors(controls: Path, fingerprints: Mapping[str, str]) -> dict[str, f
 
 
 def checked(controls: Path, fingerprints: Mapping[str, str]) -> Entries:
-    """What was found of the dimensions that were checked with this very fingerprint. Raises `UsageError`."""
-    entries: Entries = read_controls(controls)["dimensions"]
-    return {d: e for d, e in entries.items() if fingerprints.get(d) == e["fingerprint"]}
+    """What was found of dimensions that were checked in just this way, with the number of `clips` and the `date`.
+
+    Raises `UsageError`.
+    """
+    content = read_controls(controls)
+    told = {"clips": len(content["clips"]), "date": content["end"]}
+    return {d: {**told, **e} for d, e in content["dimensions"].items() if fingerprints.get(d) == e["fingerprint"]}
 
 
 def remember(content: JSONObject) -> None:
@@ -75,10 +79,7 @@ def remember(content: JSONObject) -> None:
 
 
 def remembered(fingerprints: Mapping[str, str]) -> Entries:
-    """The last that was found on this machine of dimensions measured in just this way, with the number of `clips` and the `date`.
-
-    Raises `UsageError`.
-    """
+    """The last that `checked` would have told on this machine. Raises `UsageError`."""
     found = {}
     for dimension, fingerprint in fingerprints.items():
         path = checkpoints.home() / STORE / f"{dimension}-{fingerprint[:16]}.json"

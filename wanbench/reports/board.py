@@ -18,10 +18,11 @@ from wanbench import admissible, weighting
 from wanbench.baseline import read_finished
 from wanbench.comparing import LARGEST_SKIP_GAP, Comparison, compare
 from wanbench.conditions import Conditions, Incomparable, mismatches, suite_facts
-from wanbench.controls.record import Failure, checked, failures_in, noise_floors_in, remembered
+from wanbench.controls.record import checked, remembered
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
 from wanbench.record import as_text
+from wanbench.reports.controls import Checked, by_dimension
 from wanbench.reports.reasons import dimension_order
 from wanbench.reports.view import RunView, read_run
 from wanbench.scoring import total_over
@@ -84,10 +85,8 @@ class Controls:
     """What a controls run says of these very methods, by dimension."""
 
     source: str
-    failed: Mapping[str, tuple[Failure, ...]]
-    """Empty for a dimension that passed; dimensions that were not checked by this method are missing."""
-    floors: Mapping[str, float]
-    """Largest difference of means that re-encoding alone can make."""
+    checked: Mapping[str, Checked]
+    """Dimensions that were not checked by this method are missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -315,7 +314,7 @@ def _controls(path: Path | None, entries: Sequence[Entry]) -> Controls | None:
     try:
         known = checked(path, fingerprints) if path else remembered(fingerprints)
         source = as_text(path) if path else "the last `wanbench controls` of each dimension on this machine"
-        return Controls(source=source, failed=failures_in(known), floors=noise_floors_in(known)) if path or known else None
+        return Controls(source=source, checked=by_dimension(known)) if path or known else None
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path or 'what the store keeps'} is a damaged result of `wanbench controls` ({error!r}): make it anew"

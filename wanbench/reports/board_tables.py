@@ -13,7 +13,6 @@ from wanbench.published import TABLE_2, TABLE_2_MODELS, TABLE_2_WEIGHTED
 from wanbench.reports import circumstances
 from wanbench.reports.board import Board, Contrast, Entry, skip_rate
 from wanbench.reports.comparison import p_text, signed
-from wanbench.reports.controls import told
 from wanbench.reports.scores import Estimate
 from wanbench.reports.wording import date, enumerate_words, facts, number, plural
 
@@ -73,11 +72,10 @@ def warnings(board: Board) -> list[str]:
     for dimension, (least, most) in board.skip_gaps.items():
         rates = f"{most[1]:.0%} of the clips of {most[0]}, {least[1]:.0%} of those of {least[0]}"
         lines.append(f"{title(dimension)} is not comparable between all candidates: it does not apply to {rates}.")
-    for dimension, failed in (board.controls.failed if board.controls else {}).items():
-        if failed:
-            lines.append(
-                f"{title(dimension)} fails {plural(len(failed), 'control')}: {enumerate_words([f.control for f in failed])}."
-            )
+    for found in board.controls.checked.values() if board.controls else ():
+        if found.failed:
+            names = enumerate_words([f.control for f in found.failed])
+            lines.append(f"{found.title} fails {plural(len(found.failed), 'control')}: {names}.")
     return lines
 
 
@@ -309,14 +307,17 @@ def controls(board: Board) -> Iterator[Grid]:
         return
     rows = []
     for d in board.dimensions:
-        failed, floor = board.controls.failed.get(d), board.controls.floors.get(d)
-        verdict = "not checked by this method" if failed is None else "fails" if failed else "passes"
-        rows.append((title(d), verdict, "; ".join(map(told, failed or ())) or NONE, NONE if floor is None else f"{floor:.4f}"))
+        found = board.controls.checked.get(d)
+        if found is None:
+            rows.append((title(d), "not checked by this method", NONE, NONE, NONE, NONE))
+            continue
+        verdict = f"fails {len(found.failed)} of {found.controls}" if found.failed else "passes"
+        rows.append((title(d), verdict, "; ".join(found.lines) or NONE, found.floor_text, found.clips, found.date))
     yield Grid(
         title="Controls",
-        headings=("", "Verdict", "Failed controls", "Noise floor of means"),
+        headings=("", "Verdict", "Failed controls", "Noise floor of means", "Clips", "Checked"),
         rows=tuple(rows),
-        words=frozenset({1, 2}),
+        words=frozenset({1, 2, 5}),
         notes=(f"From {board.controls.source}. Differences under the noise floor can come from the encoder alone.",),
     )
 

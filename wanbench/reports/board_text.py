@@ -151,13 +151,15 @@ def _sensitivity(board: Board) -> Any:
 def _controls(board: Board) -> Any:
     if board.controls is None:
         return None
-    failed = {
-        d: [
-            {"control": f.control, "expected": f.expected, "clips": f.clips, "obeying": f.obeying, "median": f.median} for f in fs
-        ]
-        for d, fs in board.controls.failed.items()
+    known = board.controls.checked
+    keys = ("control", "expected", "clips", "obeying", "median")
+    return {
+        "source": board.controls.source,
+        "failed": {d: [{key: getattr(failure, key) for key in keys} for failure in found.failed] for d, found in known.items()},
+        "noise_floors": {d: found.floor for d, found in known.items() if found.floor is not None},
+        "clips": {d: found.clips for d, found in known.items()},
+        "dates": {d: found.date for d, found in known.items()},
     }
-    return {"source": board.controls.source, "failed": failed, "noise_floors": dict(board.controls.floors)}
 
 
 COLUMNS = (

@@ -24,10 +24,14 @@ class Checked:
     title: str
     controls: int
     failed: tuple[Failure, ...]
-    floor: str
+    floor: float | None
     """Largest difference of means that re-encoding alone can make."""
     clips: str
     date: str
+
+    @property
+    def floor_text(self) -> str:
+        return UNKNOWN if self.floor is None else f"{self.floor:.4f}"
 
     @property
     def lines(self) -> list[str]:
@@ -42,20 +46,20 @@ def told(failure: Failure) -> str:
     return f"{failure.control}: expected {failure.expected}, median {median}, {obey}"
 
 
-def checked(entries: Entries) -> list[Checked]:
-    """In the order of the fourteen."""
+def by_dimension(entries: Entries) -> dict[str, Checked]:
+    """By dimension, in the order of the fourteen."""
     failed, floors = failures_in(entries), noise_floors_in(entries)
-    return [
-        Checked(
+    return {
+        name: Checked(
             title=title(name),
             controls=len(entries[name]["results"]),
             failed=failed[name],
-            floor=f"{floors[name]:.4f}" if name in floors else UNKNOWN,
+            floor=floors.get(name),
             clips=str(entries[name].get("clips") or UNKNOWN),
             date=date(entries[name].get("date")),
         )
         for name in dimension_order(entries)
-    ]
+    }
 
 
 def known(run: JSONObject) -> tuple[list[Checked], str | None]:
@@ -63,7 +67,7 @@ def known(run: JSONObject) -> tuple[list[Checked], str | None]:
     methods: Mapping[str, Any] = run.get("methods") or {}
     fingerprints = {d: str(m["fingerprint"]) for d, m in methods.items() if isinstance(m, Mapping) and m.get("fingerprint")}
     try:
-        return checked(remembered(fingerprints)), None
+        return list(by_dimension(remembered(fingerprints)).values()), None
     except (UsageError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         why = str(error) if isinstance(error, UsageError) else repr(error)
         return [], f"What the store keeps of `wanbench controls` is damaged: run it anew ({why})"
