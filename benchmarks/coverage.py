@@ -14,10 +14,12 @@ from functools import partial
 
 import numpy as np
 
-from wanbench import paired, stats, weighting
-from wanbench.comparing import SPAN
+from wanbench import stats
+from wanbench.comparison import paired
+from wanbench.comparison.comparing import SPAN
 from wanbench.fourteen import FOURTEEN
 from wanbench.stats import Floats
+from wanbench.weights import weighting
 
 SIZES = (10, 20, 70, 1_000)
 SIMULATIONS = 10_000

@@ -26,13 +26,13 @@ from wanbench.clip import Clip
 from wanbench.decoding.prepare import prepare, prepare_frames
 from wanbench.dimension import Tools, load_all
 from wanbench.errors import UndecodableVideo
+from wanbench.evaluation.worker import ClipTools
 from wanbench.metrics import _shots, camera_control
 from wanbench.networks import NetworkPool, Placement
 from wanbench.scenes import damage
 from wanbench.scenes.damage import Timed
 from wanbench.scenes.encode import CONTAINERS, Encoding, write_video
 from wanbench.types import Reading
-from wanbench.worker import ClipTools
 
 LARGE_MOTION_DIAGONALS_PER_SECOND = 0.2
 """A large-motion clip is one whose plain flow is at least this fast; half of the mixed clips we have are."""

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from wanbench import paired, stats, weighting
-from wanbench.gating import gate
-from wanbench.policy import Policy
-from wanbench.sequential import SequentialGate, prompt_weights, simulate
-from wanbench.sides import Measured, Side
+from wanbench import stats
+from wanbench.comparison import paired
+from wanbench.comparison.gating import gate
+from wanbench.comparison.policy import Policy
+from wanbench.comparison.sequential import SequentialGate, prompt_weights, simulate
+from wanbench.comparison.sides import Measured, Side
 from wanbench.stats import Floats
+from wanbench.weights import weighting
 
 FULL = dict(
     zip(weighting.load("table2").weights, (70, 70, 50, 90, 70, 70, 70, 70, 65, 60, 65, 65, 130, 90), strict=True)

@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 
 from benchmarks.gates import FULL
-from wanbench import record, weighting
+from wanbench import record
 from wanbench.scoring import summarise
 from wanbench.types import JSONObject, Measurement
+from wanbench.weights import weighting
 
 CANDIDATES = (10, 7)
 OPENINGS = 5

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gates import FULL
-from wanbench import record, weighting
-from wanbench.comparison_json import in_one_run
+from wanbench import record
+from wanbench.comparison.as_json import in_one_run
 from wanbench.scoring import summarise
+from wanbench.weights import weighting
 
 CANDIDATES = 10
 RAW = (

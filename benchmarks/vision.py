@@ -28,7 +28,7 @@ from wanbench.dimension import Method, load_all
 from wanbench.types import Measured, Prompt
 
 if TYPE_CHECKING:
-    from wanbench.worker import Bench
+    from wanbench.evaluation.worker import Bench
 
 GOAL = 1.15
 PROMPT = Prompt(id=None, text="A balloon drifts over quiet hills", fields={"camera": {"movement": "pan", "direction": "left"}})
@@ -137,7 +137,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> Ratio:
     """Build everything in `folder`, record one pass, and time."""
     from tests.reference_store import write_store
     from wanbench.decoding.process import Limits
-    from wanbench.worker import Bench, Setup, Task
+    from wanbench.evaluation.worker import Bench, Setup, Task
 
     methods = chosen(arguments.networks.split(",") if arguments.networks else None)
     networks = {n.name: n for m in methods.values() for n in m.networks}

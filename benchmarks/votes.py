@@ -14,10 +14,10 @@ import sys
 
 import numpy as np
 
-from wanbench import fitting, preferences
-from wanbench.preferences import Strengths
-from wanbench.resampling import Estimate, Floats, draws, estimate
-from wanbench.votes import Coded, Preference, Vote, code
+from wanbench.weights import fitting, preferences
+from wanbench.weights.preferences import Strengths
+from wanbench.weights.resampling import Estimate, Floats, draws, estimate
+from wanbench.weights.votes import Coded, Preference, Vote, code
 
 MODELS = "xyz"
 DIMENSIONS = ["smoothness", "camera_control", "stylization_ability"]

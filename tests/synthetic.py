@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from wanbench import record, scoring, weighting
-from wanbench.comparison_json import in_one_run
+from wanbench import record, scoring
+from wanbench.comparison.as_json import in_one_run
 from wanbench.fourteen import FOURTEEN
 from wanbench.types import Measurement
+from wanbench.weights import weighting
 
 SUITE = {"name": "full", "version": "1.0", "hash": "0f" * 32, "track": "raw", "language": "en"}
 

@@ -167,9 +167,9 @@ def test_run_is_the_run_of_the_command(tmp_path, monkeypatch):
 
 def test_run_takes_the_options_of_the_command():
     """Every option of `wanbench run` is a keyword of the same name; only what concerns a terminal is left out."""
+    from wanbench.evaluation.ordering import order
     from wanbench.making.keywords import word
     from wanbench.making.makers import ASIDE, MakerOptions
-    from wanbench.ordering import order
 
     command = typer.main.get_command(app).commands["run"]
     options = {parameter.name for parameter in command.params} - {"help"}

@@ -27,19 +27,19 @@ from wanbench.clip import Clip
 from wanbench.decoding.prepare import SETTINGS, prepare_frames
 from wanbench.dimension import Dimension, Method, load_all
 from wanbench.errors import UsageError
+from wanbench.evaluation.plan import LIBRARIES
+from wanbench.evaluation.worker import ClipTools
 from wanbench.fourteen import FOURTEEN, PILLARS
 from wanbench.judge.asking import Judge
 from wanbench.judge.frames import LINES
 from wanbench.judge.protocol import Frame as Shown
 from wanbench.metrics.human_artifacts import PERSON
 from wanbench.networks import NetworkPool, Placement
-from wanbench.plan import LIBRARIES
 from wanbench.prompts.suite import parse_prompt
 from wanbench.scenes import damage
 from wanbench.scenes.encode import Frame, write_video
 from wanbench.scenes.render import Scene, Subject, render
 from wanbench.types import Prompt, Reading, Skipped
-from wanbench.worker import ClipTools
 
 from .judge.lines import ONE, TWO
 from .judge.scripted import Scripted, by_digest

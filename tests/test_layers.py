@@ -16,40 +16,20 @@ ROOT = Path(wanbench.__file__).parent
 
 LAYERS: list[set[str]] = [
     # words and facts
-    {
-        "errors",
-        "types",
-        "published",
-        "clip",
-        "child",
-        "decoding.structure",
-        "scenes.backdrop",
-        "scenes.damage",
-        "scenes.priority",
-        "cli.interrupts",
-    },
+    {"errors", "types", "published", "clip", "decoding.structure", "cli.interrupts"},
+    {"scenes.backdrop", "scenes.damage", "scenes.priority"},
     {"expectations"},
-    {
-        "fourteen",
-        "stats",
-        "networks",
-        "download",
-        "checkpoint_table",
-        "record",
-        "decoding.video",
-        "training.labels",
-        "executor",
-        "conditions",
-    },
-    {"cluster", "votes", "resampling", "vbench", "paired", "sequential", "sides"},
-    {"weighting", "checkpoints", "exporting", "chat", "decoding.prepare", "scenes.sprite", "scenes.encode"},
+    {"fourteen", "stats", "networks", "download", "checkpoint_table", "record", "training.labels", "comparison.conditions"},
+    {"execution.*", "decoding.video", "vbench"},
+    {"checkpoints", "exporting", "chat", "decoding.prepare", "scenes.sprite", "scenes.encode"},
     {"generator.*"},
     {"controls.verdict", "controls.record", "controls.derive", "fid"},
-    {"prompts.diversity", "prompts.rules", "prompts.lines", "admissible", "results", "baseline", "policy"},
-    {"prompts.suite", "preferences"},
-    {"scoring", "fitting", "samples", "prompts.*", "decoding.process", "scenes.render", "metrics.nets._*", "judge.*"},
-    {"reports.wording", "reports.view", "comparing"},
-    {"comparison_json", "gating"},
+    # scores, and what may be said of two
+    {"prompts.diversity", "prompts.rules", "prompts.lines"},
+    {"prompts.suite"},
+    {"weights.*"},
+    {"scoring", "evaluation.samples", "prompts.*", "decoding.process", "scenes.render", "metrics.nets._*", "judge.*"},
+    {"comparison.*"},
     # dimensions, and reports
     {"dimension", "reports.*", "demo"},
     {"judge.choice", "judge.audit", "making.*"},
@@ -57,17 +37,17 @@ LAYERS: list[set[str]] = [
     {"metrics._*", "training.artifacts"},
     {"metrics.*"},
     # a run: planned, measured, dealt to workers
-    {"evidence", "plan"},
-    {"stopping"},
-    {"worker", "doctor"},
-    {"runner", "inspection", "controls.measure", "fid_sets"},
-    {"outcome", "controls.crew"},
+    {"evaluation.evidence", "evaluation.plan"},
+    {"evaluation.stopping"},
+    {"evaluation.worker", "doctor"},
+    {"evaluation.runner", "inspection", "controls.measure", "fid_sets"},
+    {"evaluation.outcome", "controls.crew"},
     {"hooks.*"},
-    {"measuring"},
-    {"auditing", "controls.conduct", "commission"},
+    {"evaluation.measuring"},
+    {"evaluation.commission", "auditing", "controls.conduct"},
     {"making.forecast"},
-    {"running"},
-    {"ordering"},
+    {"evaluation.running"},
+    {"evaluation.ordering"},
     {"api"},
     # the door
     {"cli.*", "pytest_plugin"},
@@ -76,12 +56,15 @@ LAYERS: list[set[str]] = [
 ]
 """Lowest first; the longest pattern that fits decides."""
 
-WITHIN = {"hooks", "reports", "metrics", "cli", "scenes", "prompts", "generator", "judge", "making", "controls"}
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+WITHIN = {*PACKAGES} - {"evaluation", "decoding", "training"}
 """Packages whose files may import each other inside one layer, as long as there is no circle."""
 
-LIGHT = """stats, paired, comparing, comparison_json, baseline, gating, sequential, weighting, scoring, record, exporting,
-    published, samples, prompts.suite, prompts.coverage, reports.page, reports.board_page, reports.board_text,
-    reports.terminal, admissible, results, votes, preferences, fitting, vbench"""
+LIGHT = """stats, scoring, record, exporting, published, vbench, evaluation.samples, prompts.suite, prompts.coverage,
+    reports.page, reports.board_page, reports.board_text, reports.terminal,
+    comparison.conditions, comparison.sides, comparison.paired, comparison.comparing, comparison.as_json, comparison.baseline,
+    comparison.policy, comparison.gating, comparison.sequential,
+    weights.weighting, weights.admissible, weights.results, weights.votes, weights.preferences, weights.fitting"""
 
 
 def modules() -> dict[str, Path]:

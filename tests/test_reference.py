@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from wanbench import checkpoints, worker
+from wanbench import checkpoints
 from wanbench.checkpoint_table import TABLE
 from wanbench.decoding.process import Limits
+from wanbench.evaluation import worker
+from wanbench.evaluation.plan import NEEDS_JUDGE, choose
 from wanbench.fourteen import FOURTEEN
-from wanbench.plan import NEEDS_JUDGE, choose
 from wanbench.scenes.encode import write_video
 from wanbench.scenes.render import Scene, Subject, render
 from wanbench.types import Measurement, Prompt

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from wanbench import scoring, weighting
+from wanbench import scoring
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
 from wanbench.types import Measurement
+from wanbench.weights import weighting
 
 
 def row(dimension: str, prompt: str | None, score: float | None, **fields: Any) -> Measurement:

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wanbench import weighting
 from wanbench.errors import OutputError, UsageError
+from wanbench.evaluation.measuring import Journal, Ways, at_least_one, conclude, is_finished, note_seed, run_info, videos
+from wanbench.evaluation.outcome import Listener, Run, load
+from wanbench.evaluation.plan import Plan, make_plan, slug
+from wanbench.evaluation.runner import Fixed, execute
+from wanbench.evaluation.samples import Candidate, candidates, find, suite_named_by
 from wanbench.hooks.hook import log_run, open_hooks
 from wanbench.judge.choice import choose_judge
 from wanbench.judge.server import CONCURRENCY
 from wanbench.making.keywords import listed
-from wanbench.measuring import Journal, Ways, at_least_one, conclude, is_finished, note_seed, run_info, videos
-from wanbench.outcome import Listener, Run, load
-from wanbench.plan import Plan, make_plan, slug
 from wanbench.prompts.suite import Suite, load_suite
 from wanbench.record import RunDirectory, as_text
-from wanbench.runner import Fixed, execute
-from wanbench.samples import Candidate, candidates, find, suite_named_by
 from wanbench.types import Profile, Track
+from wanbench.weights import weighting
 
 if TYPE_CHECKING:
     from wanbench.making.forecast import Forecast
@@ -147,8 +147,8 @@ def run(
     gives them (`steps=30, guidance=5.0, lora=["style.safetensors:0.8"]`). Raises `UsageError` before any work, `OutputError`;
     a video that cannot be made or measured is an `error` row, and a place of `log_to` that fails at the end a warning.
     """
-    from wanbench.ordering import order
-    from wanbench.running import run as make_and_score
+    from wanbench.evaluation.ordering import order
+    from wanbench.evaluation.running import run as make_and_score
 
     ordered = order(
         model,
@@ -189,7 +189,7 @@ def run(
 
 def forecast(model: str, **options: Any) -> Forecast:
     """What `run` with the same options would take, after all its checks: as `--dry-run`. Raises as `run` does before any work."""
-    from wanbench.ordering import order
+    from wanbench.evaluation.ordering import order
 
     return order(model, **options).forecast
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wanbench.errors import UsageError
+from wanbench.evaluation.samples import candidates, find, suite_named_by
+from wanbench.evaluation.worker import limit_threads, resolve_device
 from wanbench.judge import audit as auditing
 from wanbench.judge.choice import VARIABLE, choose_judge, open_judge
 from wanbench.judge.server import CONCURRENCY
 from wanbench.networks import Placement
 from wanbench.prompts.suite import load_suite
-from wanbench.samples import candidates, find, suite_named_by
 from wanbench.types import JSONObject
-from wanbench.worker import limit_threads, resolve_device
 
 
 def audit(
@@ -38,7 +38,7 @@ def audit(
 
     Raises `UsageError` for what cannot be asked, `JudgeFailed`, `ServerError`; what was answered until then is remembered.
     """
-    from wanbench.measuring import cores
+    from wanbench.evaluation.measuring import cores
 
     chosen = candidates([str(path) for path in clips], None)
     name = suite or suite_named_by(chosen)

@@ -16,9 +16,9 @@ from wanbench import checkpoints
 from wanbench.checkpoints import TABLE
 from wanbench.dimension import Method, load_all
 from wanbench.errors import WanbenchError
+from wanbench.evaluation.plan import LIBRARIES
 from wanbench.fourteen import FOURTEEN, title
 from wanbench.judge.choice import DEFAULT, NAMES, VARIABLE
-from wanbench.plan import LIBRARIES
 
 LEAST_MEMORY_BYTES = 4 * 1024**3
 LEAST_DISK_BYTES = 2 * 1024**3

@@ -21,11 +21,11 @@ from wanbench.decoding.prepare import SETTINGS as PREPARED
 from wanbench.decoding.prepare import shrink
 from wanbench.decoding.process import Decoder, Limits
 from wanbench.errors import MissingCheckpoints, UndecodableVideo, UsageError
+from wanbench.evaluation.samples import EXTENSIONS
+from wanbench.evaluation.worker import limit_threads, resolve_device
 from wanbench.fid import Moments, Statistics, load_statistics, refuse_unlike
 from wanbench.metrics.nets.inception import CHECKPOINT, FEATURES, INCEPTION, PIXELS, SETTINGS, Inception
 from wanbench.networks import NetworkPool, Placement
-from wanbench.samples import EXTENSIONS
-from wanbench.worker import limit_threads, resolve_device
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,11 @@ from wanbench import checkpoints
 from wanbench.decoding.process import Limits
 from wanbench.dimension import Method, Tools, load_all
 from wanbench.errors import MissingCheckpoints, MissingDependency, UndecodableVideo, UsageError
+from wanbench.evaluation.plan import Choice, choose
+from wanbench.evaluation.worker import Bench, Setup, Task
 from wanbench.metrics import camera_control
-from wanbench.plan import Choice, choose
 from wanbench.record import as_text
 from wanbench.types import Measurement, Profile, Prompt
-from wanbench.worker import Bench, Setup, Task
 
 
 def inspect(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from wanbench.gating import Gate
+    from wanbench.comparison.gating import Gate
 
 
 def assert_no_regression(run: str | Path, baseline: str | Path, policy: str | Path | None = None) -> Gate:
@@ -23,9 +23,9 @@ def assert_no_regression(run: str | Path, baseline: str | Path, policy: str | Pa
     run, baseline or policy that cannot be read.
     """
     __tracebackhide__ = True
-    from wanbench.baseline import read_side
-    from wanbench.gating import gate
-    from wanbench.policy import Policy, read_policy
+    from wanbench.comparison.baseline import read_side
+    from wanbench.comparison.gating import gate
+    from wanbench.comparison.policy import Policy, read_policy
 
     asked = read_policy(Path(policy)) if policy is not None else Policy()
     found = gate(read_side(str(baseline)), read_side(str(run)), asked)

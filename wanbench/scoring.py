@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from wanbench import stats, weighting
+from wanbench import stats
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN, PILLARS
 from wanbench.types import SCORE_DECIMALS, JSONObject, Measurement
-from wanbench.weighting import Weighting
+from wanbench.weights import weighting
+from wanbench.weights.weighting import Weighting
 
 SMALLEST_MEASURED_SHARE = 0.8
 """A dimension counts if at least this share of its prompts was measured."""

@@ -171,7 +171,7 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The worker processes of a command, told by their command line."""
-    return [child for child in family(process) if any("wanbench.worker" in word for word in _command_line(child))]
+    return [child for child in family(process) if any("wanbench.evaluation.worker" in word for word in _command_line(child))]
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -159,4 +159,4 @@ def test_the_plugin_is_registered_and_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert "wanbench.pytest_plugin" in done.stdout
     assert "numpy" not in done.stdout
-    assert "wanbench.gating" not in done.stdout
+    assert "wanbench.comparison.gating" not in done.stdout

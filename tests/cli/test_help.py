@@ -43,9 +43,9 @@ COMMANDS = (
 )
 OPTIONS = """--out --profile --dimensions --all-dimensions --device --workers --suite --seed --limit --offline --json -q -v
     --no-progress --name --prompts --batch-size"""
-LIGHT = """wanbench wanbench.stats wanbench.scoring wanbench.weighting wanbench.record wanbench.exporting wanbench.published
-    wanbench.reports.page wanbench.reports.board_page wanbench.reports.terminal wanbench.prompts.suite wanbench.samples
-    wanbench.checkpoints"""
+LIGHT = """wanbench wanbench.stats wanbench.scoring wanbench.weights.weighting wanbench.record wanbench.exporting
+    wanbench.published wanbench.reports.page wanbench.reports.board_page wanbench.reports.terminal
+    wanbench.prompts.suite wanbench.evaluation.samples wanbench.checkpoints"""
 COMPLETION_SECONDS = 1.0
 """Half a second is what a hand does not notice."""
 HEAVY = {"torch", "torchvision", "transformers", "open_clip", "pyiqa", "ultralytics", "timm", "cv2", "av", "pandas", "scipy"}

@@ -130,7 +130,7 @@ def test_processes_that_are_killed_cost_nothing(wanbench: Wanbench) -> None:
         time.sleep(0.01)
     while process.poll() is None and killed < 5:
         time.sleep(rng.uniform(0.2, 1.2))
-        children = [child for child in family(process) if "wanbench.child" in " ".join(cmdline(child))]
+        children = [child for child in family(process) if "wanbench.execution.child" in " ".join(cmdline(child))]
         if children:
             rng.choice(children).kill()
             killed += 1

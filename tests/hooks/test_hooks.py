@@ -19,10 +19,10 @@ from PIL import Image
 import wanbench
 from wanbench.decoding.process import Limits
 from wanbench.errors import UsageError
+from wanbench.evaluation.outcome import Listener, Run
 from wanbench.hooks.entry import SAMPLES_LOGGED, Entry, entries
 from wanbench.hooks.hook import log_run, open_hook, open_hooks
 from wanbench.hooks.tensorboard import FPS, LINES
-from wanbench.outcome import Listener, Run
 
 from ..cli.command import LITE, Wanbench, write_clips
 

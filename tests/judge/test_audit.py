@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from wanbench.errors import UsageError
+from wanbench.evaluation.samples import candidates, find
 from wanbench.judge import agreement, audit, labels
 from wanbench.judge.agreement import Labelled
 from wanbench.judge.asking import Judge
 from wanbench.judge.choice import JudgeChoice
 from wanbench.judge.frames import EVENT_FRAMES
 from wanbench.judge.protocol import Frame, sigmoid
-from wanbench.samples import candidates, find
 from wanbench.scenes.encode import write_video
 from wanbench.scenes.render import Scene, render
 

@@ -12,6 +12,7 @@ import pytest
 from wanbench.clip import Clip
 from wanbench.decoding.prepare import prepare_frames
 from wanbench.dimension import Tools, load_all
+from wanbench.evaluation.worker import ClipTools
 from wanbench.judge.asking import Judge
 from wanbench.judge.frames import LINES
 from wanbench.judge.protocol import Frame, JudgeFailed
@@ -19,7 +20,6 @@ from wanbench.metrics import human_artifacts, smoothness, spatial_position_accur
 from wanbench.metrics._counting import MOST, TEMPLATES, count
 from wanbench.networks import NetworkPool, Placement
 from wanbench.types import Prompt, Reading, Skipped
-from wanbench.worker import ClipTools
 
 from .lines import JUDGED, ONE, TWO
 from .scripted import Opinion, Scripted, Writing, between_marks, json_of, least, logit

@@ -113,7 +113,7 @@ def test_a_maker_that_is_killed_takes_all_of_its_command_along(tmp_path: Path) -
         "-c",
         f"from tests.making.test_command import make; from pathlib import Path\n"
         f"make({f'{sys.executable} {script} {{out}} {{prompt}}'!r}, Path({str(tmp_path / 'pid')!r}), 600.0)",
-    ])  # fmt: skip
+    ], cwd=Path(__file__).parents[2])  # fmt: skip
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert maker.poll() is None
         time.sleep(0.02)

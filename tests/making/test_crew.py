@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from wanbench.errors import UsageError
-from wanbench.executor import Hand, Local, Need
+from wanbench.execution.executor import Hand, Local, Need
 from wanbench.making import worker
 from wanbench.making.choice import choose_maker
 from wanbench.making.crew import Crew, Event, Finished, GivenUp, Stopped, Underway

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from wanbench.commission import Commission, commission
 from wanbench.errors import OutputError, UsageError
+from wanbench.evaluation.commission import Commission, commission
+from wanbench.evaluation.measuring import Ways
 from wanbench.making import forecast as forecasting
 from wanbench.making.choice import choose_maker, devices_of
 from wanbench.making.forecast import forecast, note_rate
 from wanbench.making.makers import MakerOptions
 from wanbench.making.probe import host_bytes, probe
-from wanbench.measuring import Ways
 from wanbench.prompts.suite import load_suite
 
 pytest.importorskip("torch")

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from wanbench.clip import Clip
 from wanbench.decoding.prepare import prepare
 from wanbench.dimension import Tools, load_all
+from wanbench.evaluation.worker import ClipTools
 from wanbench.metrics import camera_control
 from wanbench.metrics._camera import Camera
 from wanbench.metrics._dis import Field
 from wanbench.metrics._flow import Flow
 from wanbench.networks import NetworkPool, Placement
 from wanbench.types import Prompt, Reading, Skipped
-from wanbench.worker import ClipTools
 
 cv2.setNumThreads(1)  # as a worker does
 

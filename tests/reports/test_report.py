@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from wanbench import record, scoring, weighting
-from wanbench.conditions import Incomparable
+from wanbench import record, scoring
+from wanbench.comparison.conditions import Incomparable
 from wanbench.controls.record import remember
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
@@ -23,6 +23,7 @@ from wanbench.reports.board_page import render_board
 from wanbench.reports.board_tables import PUBLISHED, grids
 from wanbench.reports.board_text import FORMATS, csv_text, json_text, latex, markdown, tex
 from wanbench.reports.wording import inert
+from wanbench.weights import weighting
 
 from ..synthetic import SUITE, row, rows, simulated, write_run
 from .test_page import Outline

@@ -27,8 +27,8 @@ def save(
     verbose: options.Verbose = False,
 ) -> None:
     """Write the scores of a run, prompt by prompt, with suite and fingerprints and nothing else, to a small JSON file."""
-    from wanbench.baseline import read_side
-    from wanbench.baseline import save as write
+    from wanbench.comparison.baseline import read_side
+    from wanbench.comparison.baseline import save as write
 
     side = read_side(run)
     write(side, file)

@@ -11,7 +11,7 @@ from wanbench.cli import options
 from wanbench.cli.guard import guarded
 
 if TYPE_CHECKING:
-    from wanbench.sides import Side
+    from wanbench.comparison.sides import Side
 
 
 @guarded
@@ -31,8 +31,8 @@ def compare(
 
     Exit codes: 0 done; 2 wrong use, or what must not be compared: other suites, methods, tracks or languages.
     """
-    from wanbench import weighting
-    from wanbench.comparing import compare as contrast
+    from wanbench.comparison.comparing import compare as contrast
+    from wanbench.weights import weighting
 
     first, second = _both(a, b)
     compared = contrast(
@@ -46,7 +46,7 @@ def compare(
     if json:
         import json as json_library
 
-        from wanbench.comparison_json import to_json
+        from wanbench.comparison.as_json import to_json
 
         sys.stdout.write(json_library.dumps(to_json(compared), indent=2) + "\n")
         return
@@ -59,7 +59,7 @@ def compare(
 def _both(a: str, b: str | None) -> tuple[Side, Side]:
     from pathlib import Path
 
-    from wanbench.baseline import read_run, read_side
+    from wanbench.comparison.baseline import read_run, read_side
     from wanbench.errors import UsageError
 
     if b is not None:

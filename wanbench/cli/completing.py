@@ -43,7 +43,7 @@ def judges(incomplete: str) -> list[str]:
 
 
 def weights(incomplete: str) -> list[str]:
-    from wanbench.weighting import WEIGHTINGS
+    from wanbench.weights.weighting import WEIGHTINGS
 
     return _starting(WEIGHTINGS, incomplete)
 

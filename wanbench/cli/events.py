@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from wanbench import runner
 from wanbench.cli.live import Live
+from wanbench.evaluation import runner
+from wanbench.evaluation.outcome import Making
 from wanbench.making.forecast import Forecast
-from wanbench.outcome import Making
 from wanbench.record import as_text
 
 EVERY_SECONDS = 0.5

@@ -39,9 +39,9 @@ def fid(
     74 output could not be written.
     """
     from wanbench.errors import UsageError
+    from wanbench.evaluation.measuring import cores
     from wanbench.fid import frechet_distance, save_statistics
     from wanbench.fid_sets import SAVED, load_sets
-    from wanbench.measuring import cores
 
     if save_real is not None and save_real.suffix.lower() != SAVED:
         raise UsageError(f"--save-real writes an {SAVED} file, not {save_real.name}")

@@ -33,10 +33,10 @@ def gate(
     """
     from dataclasses import replace
 
-    from wanbench.baseline import read_side
+    from wanbench.comparison.baseline import read_side
+    from wanbench.comparison.gating import gate as judge
+    from wanbench.comparison.policy import Policy, read_policy
     from wanbench.controls.record import noise_floors
-    from wanbench.gating import gate as judge
-    from wanbench.policy import Policy, read_policy
     from wanbench.record import write_atomically
     from wanbench.reports.verdict import junit as as_junit
     from wanbench.reports.verdict import markdown as as_markdown

@@ -132,10 +132,10 @@ def _produce(
     making: Making,
     team: Team | None,
 ) -> dict[str, Any]:
+    from wanbench.evaluation.plan import slug
     from wanbench.making import producing
     from wanbench.making.shelf import EXTENSION, Shelf
     from wanbench.making.wan import PICTURE
-    from wanbench.plan import slug
     from wanbench.record import as_text
 
     candidate = name or slug(spec.name)

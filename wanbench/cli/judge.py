@@ -51,7 +51,7 @@ def audit(
     """
     from wanbench import auditing
     from wanbench.cli.live import Live
-    from wanbench.runner import Progress
+    from wanbench.evaluation.runner import Progress
 
     with Live(shown=not (no_progress or quiet), quiet=quiet) as live:
         found = auditing.audit(

@@ -10,10 +10,10 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from wanbench import runner
 from wanbench.cli import interrupts
+from wanbench.evaluation import runner
+from wanbench.evaluation.outcome import Listener, Making
 from wanbench.making.forecast import Forecast
-from wanbench.outcome import Listener, Making
 
 
 class Live:

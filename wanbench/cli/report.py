@@ -66,8 +66,8 @@ def report(
     Exit codes: 0 done; 2 wrong use, or runs that must not stand beside each other: other suites, methods, tracks or languages;
     74 the report could not be written.
     """
-    from wanbench import weighting
     from wanbench.reports.board import read_board
+    from wanbench.weights import weighting
 
     format = Format.JSON if json else format
     board = read_board(

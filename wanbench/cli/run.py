@@ -84,8 +84,8 @@ def run(
     74 output could not be written; 130 interrupted, what was made and measured is kept. With --sequential also those of `gate`:
     1 regression; 4 cannot decide.
     """
-    from wanbench.ordering import order
-    from wanbench.running import run as make_and_score
+    from wanbench.evaluation.ordering import order
+    from wanbench.evaluation.running import run as make_and_score
 
     ordered = order(
         model,

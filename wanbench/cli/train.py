@@ -41,8 +41,8 @@ def artifacts(
     from rich.progress import Progress
 
     from wanbench.cli import interrupts
+    from wanbench.evaluation.worker import resolve_device
     from wanbench.training.artifacts import train_artifacts
-    from wanbench.worker import resolve_device
 
     console = Console(stderr=True)
     hidden = quiet or no_progress or not console.is_terminal

@@ -13,7 +13,7 @@ from wanbench.cli.guard import guarded
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from wanbench.weighting import Weighting
+    from wanbench.weights.weighting import Weighting
 
 app = typer.Typer(help="What each dimension's score is multiplied by, and how far that is known.", rich_markup_mode=None)
 
@@ -25,7 +25,7 @@ AllowMismatch = Annotated[bool, typer.Option("--allow-mismatch", help="Put side 
 @guarded
 def list_(json: options.Json = False, verbose: options.Verbose = False) -> None:
     """The shipped weight sets."""
-    from wanbench import weighting
+    from wanbench.weights import weighting
 
     if json:
         _json([w.to_json() for w in weighting.WEIGHTINGS.values()])
@@ -38,8 +38,8 @@ def list_(json: options.Json = False, verbose: options.Verbose = False) -> None:
 @guarded
 def show(name: NameOrFile, json: options.Json = False, verbose: options.Verbose = False) -> None:
     """A weight set: its weights, where they come from, and for fitted ones what stands behind them."""
-    from wanbench import weighting
     from wanbench.fourteen import title
+    from wanbench.weights import weighting
 
     found = weighting.load(name)
     if json:
@@ -74,9 +74,9 @@ def range_(
     verbose: options.Verbose = False,
 ) -> None:
     """How far the report's Table 2 leaves its weights open; for runs, the scores and rankings that it allows."""
-    from wanbench import admissible
     from wanbench.errors import UsageError
-    from wanbench.results import read_results
+    from wanbench.weights import admissible
+    from wanbench.weights.results import read_results
 
     results = read_results(runs or [], allow_mismatch)
     whole = {r.name: admissible.vector(r.scores) for r in results if not r.missing}
@@ -125,11 +125,12 @@ def fit(
     """Weights from human comparisons, and what these say by themselves: win-rate gaps, strengths, agreement."""
     import datetime
 
-    from wanbench import preferences, record, weighting
+    from wanbench import record
     from wanbench.errors import UsageError
-    from wanbench.fitting import fit_weighting
-    from wanbench.results import prompt_scores
-    from wanbench.votes import read_votes
+    from wanbench.weights import preferences, weighting
+    from wanbench.weights.fitting import fit_weighting
+    from wanbench.weights.results import prompt_scores
+    from wanbench.weights.votes import read_votes
 
     comparisons = read_votes(human)
     if out and not runs:

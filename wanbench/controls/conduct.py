@@ -26,13 +26,13 @@ from wanbench.controls.record import CONTROLS, ROWS, SCHEMA_VERSION, remember
 from wanbench.controls.verdict import ORIGINAL, judge_dimension
 from wanbench.dimension import Dimension, digest, load_all
 from wanbench.errors import OutputError, RunLocked, UsageError
+from wanbench.evaluation.measuring import Ways
+from wanbench.evaluation.plan import Choice
+from wanbench.evaluation.runner import Progress
+from wanbench.evaluation.samples import candidates, find
 from wanbench.expectations import CONTROL_NAMES, SAME
 from wanbench.judge.choice import JudgeChoice
-from wanbench.measuring import Ways
-from wanbench.plan import Choice
 from wanbench.record import as_text, write_json
-from wanbench.runner import Progress
-from wanbench.samples import candidates, find
 from wanbench.types import JSONObject, Profile, Prompt, Sample
 
 BATCH_SIZE = 16

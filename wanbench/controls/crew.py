@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from wanbench.child import Child, ChildDied, ChildSilent
 from wanbench.controls.measure import Assignment, Finished, Reaction, error_row
 from wanbench.errors import UsageError
-from wanbench.runner import START_SECONDS, TASK_SECONDS
-from wanbench.worker import Ready, Refused, Setup
+from wanbench.evaluation.runner import START_SECONDS, TASK_SECONDS
+from wanbench.evaluation.worker import Ready, Refused, Setup
+from wanbench.execution.child import Child, ChildDied, ChildSilent
 
 
 class Crew:

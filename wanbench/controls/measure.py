@@ -18,10 +18,10 @@ from wanbench.controls import derive
 from wanbench.controls.verdict import ORIGINAL
 from wanbench.decoding.prepare import prepare_frames
 from wanbench.errors import UndecodableVideo, WanbenchError
+from wanbench.evaluation.worker import Bench, Ready, Refused, Setup, Task, environment
 from wanbench.expectations import ControlName
 from wanbench.metrics.camera_control import DECIDED
 from wanbench.types import JSONObject, Measurement, Prompt
-from wanbench.worker import Bench, Ready, Refused, Setup, Task, environment
 
 CAMERA = "camera_control"
 

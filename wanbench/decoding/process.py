@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from wanbench.child import Child, ChildDied, ChildSilent, limit_memory
 from wanbench.clip import Clip, Frames
 from wanbench.errors import UndecodableVideo
+from wanbench.execution.child import Child, ChildDied, ChildSilent, limit_memory
 
 MEMORY_BYTES = 3 * 1024**3
 """What decoding one clip may take: five seconds of working frames need at most 0.6 GB and views of 41 grid frames as much;

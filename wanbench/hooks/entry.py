@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wanbench.dimension import digest
-from wanbench.outcome import Run
-from wanbench.plan import slug
+from wanbench.evaluation.outcome import Run
+from wanbench.evaluation.plan import slug
 from wanbench.record import REPORT, as_text
 from wanbench.types import Measurement
 

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import Protocol
 
 from wanbench.errors import UsageError
+from wanbench.evaluation.outcome import Run
 from wanbench.hooks import KNOWN
 from wanbench.hooks.entry import Entry, entries
-from wanbench.outcome import Run
 
 
 class Hook(Protocol):

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wanbench.child import interpreter
 from wanbench.errors import UsageError
+from wanbench.execution.child import interpreter
 from wanbench.making.guardian import CANNOT_START
 from wanbench.making.makers import CannotMake, Tick
 from wanbench.making.shelf import Request

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from wanbench.child import ChildDied, ChildSilent
 from wanbench.errors import OutputError, UsageError
-from wanbench.executor import MAKER, Executor, Kept, Local, Need, Starts
+from wanbench.execution.child import ChildDied, ChildSilent
+from wanbench.execution.executor import MAKER, Executor, Kept, Local, Need, Starts
 from wanbench.making.makers import MakerSpec, notes_of
 from wanbench.making.shelf import Request, Shelf
 from wanbench.making.worker import Failed, Made, MakerSetup, Open, Order, Step, Unopened

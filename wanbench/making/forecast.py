@@ -14,11 +14,11 @@ import msgspec
 import psutil
 
 from wanbench import checkpoints
-from wanbench.commission import Commission
 from wanbench.errors import OutputError, UsageError
+from wanbench.evaluation.commission import Commission
+from wanbench.evaluation.measuring import LOCAL
 from wanbench.making.makers import MakerSpec
 from wanbench.making.probe import Probe, host_bytes, probe
-from wanbench.measuring import LOCAL
 from wanbench.record import make_folder, write_atomically
 from wanbench.types import JSONObject
 

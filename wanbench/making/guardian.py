@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import NoReturn
 
-from wanbench.child import adopt_orphans, die_with_parent, kill_descendants
+from wanbench.execution.child import adopt_orphans, die_with_parent, kill_descendants
 
 CANNOT_START = 120
 """Exit code when there was nothing to run; the last line says why. Shells use 126 and 127, which a script may end with itself."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from wanbench.child import Child, ChildDied, ChildSilent
+from wanbench.execution.child import Child, ChildDied, ChildSilent
 from wanbench.making.makers import MakerSpec
 
 PROBE_SECONDS = 0.3

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wanbench import admissible, weighting
-from wanbench.baseline import read_finished
-from wanbench.comparing import LARGEST_SKIP_GAP, Comparison, compare
-from wanbench.conditions import Conditions, Incomparable, mismatches, suite_facts
+from wanbench.comparison.baseline import read_finished
+from wanbench.comparison.comparing import LARGEST_SKIP_GAP, Comparison, compare
+from wanbench.comparison.conditions import Conditions, Incomparable, mismatches, suite_facts
+from wanbench.comparison.sides import Side, sides
 from wanbench.controls.record import checked, remembered
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
@@ -26,9 +26,9 @@ from wanbench.reports.controls import Checked, by_dimension
 from wanbench.reports.reasons import dimension_order
 from wanbench.reports.view import RunView, read_run
 from wanbench.scoring import total_over
-from wanbench.sides import Side, sides
 from wanbench.types import JSONObject, Measurement
-from wanbench.weighting import Weighting
+from wanbench.weights import admissible, weighting
+from wanbench.weights.weighting import Weighting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

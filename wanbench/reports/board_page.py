@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wanbench import __version__, record
-from wanbench.comparing import Changed, Difference, Wins, name_of
+from wanbench.comparison.comparing import Changed, Difference, Wins, name_of
 from wanbench.fourteen import FOURTEEN, PILLARS, title
 from wanbench.published import TABLE_2, TABLE_2_MODELS, TABLE_2_WEIGHTED
 from wanbench.reports import board_tables as tables

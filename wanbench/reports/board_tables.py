@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wanbench import admissible, weighting
-from wanbench.comparing import Difference, TotalComparison, Wins, name_of
+from wanbench.comparison.comparing import Difference, TotalComparison, Wins, name_of
 from wanbench.fourteen import FOURTEEN, PILLAR_TITLES, PILLARS, title
 from wanbench.published import TABLE_2, TABLE_2_MODELS, TABLE_2_WEIGHTED
 from wanbench.reports import circumstances
@@ -15,6 +14,7 @@ from wanbench.reports.board import Board, Contrast, Entry, skip_rate
 from wanbench.reports.comparison import p_text, signed
 from wanbench.reports.scores import Estimate
 from wanbench.reports.wording import date, enumerate_words, facts, number, plural
+from wanbench.weights import admissible, weighting
 
 PUBLISHED = "published; other prompts and judge: not measured here"
 """Stands with every number that comes from the report's tables."""

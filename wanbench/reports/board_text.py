@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from wanbench import __version__
-from wanbench.comparison_json import numbers, to_json
+from wanbench.comparison.as_json import numbers, to_json
 from wanbench.fourteen import PILLARS
 from wanbench.published import TABLE_2, TABLE_2_MODELS, TABLE_2_WEIGHTED
 from wanbench.reports.board import Board, Entry

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wanbench.comparing import Changed, Comparison, Difference, DimensionComparison, Wins, name_of
+from wanbench.comparison.comparing import Changed, Comparison, Difference, DimensionComparison, Wins, name_of
 from wanbench.fourteen import title
 from wanbench.reports.terminal import plain
 from wanbench.reports.wording import enumerate_words, plural

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wanbench.comparing import Changed
+from wanbench.comparison.comparing import Changed
+from wanbench.comparison.gating import Check, Gate
+from wanbench.comparison.policy import DEFAULT, Rule
 from wanbench.fourteen import title
-from wanbench.gating import Check, Gate
-from wanbench.policy import DEFAULT, Rule
 from wanbench.reports.comparison import clip_line, signed
 from wanbench.reports.terminal import plain
 from wanbench.reports.wording import inert, plural

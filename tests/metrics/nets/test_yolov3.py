@@ -1,7 +1,7 @@
 """The artifact detector through the real loading code, on a tenth-wide YOLOv3-tiny of random parameters.
 
 Shows coordinates, strictness, that nothing but tensors and known layers is ever loaded, and independence of the batch; that a
-trained one finds what it was trained on is shown in `tests/test_training.py`.
+trained one finds what it was trained on is shown in `tests/training/test_artifacts.py`.
 """
 
 from __future__ import annotations

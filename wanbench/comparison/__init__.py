@@ -1,0 +1,1 @@
+"""Two candidates side by side, and the verdict of a gate. Light half."""
