@@ -39,6 +39,11 @@ class Prompt:
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The line as it came: camera, objects, questions, ... (the suite's schema)."""
 
+    @property
+    def content(self) -> JSONObject:
+        """All of it that can move a measurement."""
+        return {"id": self.id, "text": self.text, "dimension": self.dimension, "track": self.track, "fields": self.fields}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:

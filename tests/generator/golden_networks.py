@@ -24,8 +24,8 @@ def dit(case: Case) -> None:
     network = load_dit(config, case.weights)
     for b in range(config["batch"]):
         x = given[f"x.{b}"][None]
-        tokens = x[0, 0].numel() // 4
-        t = given["t"][b : b + 1]
+        tokens = x.shape[2] * (x.shape[3] // 2) * (x.shape[4] // 2)
+        t = given["t"].expand(config["batch"], *given["t"].shape[1:])[b : b + 1]  # one time may serve the whole batch
         call = (x, t[:, :tokens] if t.dim() == 2 else t, [given[f"context.{b}"]])
         others: dict[str, Any] = {}
         if f"y.{b}" in given:
@@ -49,7 +49,8 @@ def vae(case: Case) -> None:
     for name, tensor in case.inputs.items():
         kind, _, suffix = name.partition(".")
         if kind == "video":
-            case.close(f"mu_raw.{suffix}", network.encode_chunk(tensor)[0], 2e-5)
+            usable = (tensor.shape[2] - 1) // 4 * 4 + 1
+            case.close(f"mu_raw.{suffix}", network.encode_chunk(tensor[:, :, :usable])[0], 2e-5)
             case.close(f"mu_normalised.{suffix}", network.encode(tensor), 2e-5)
         elif kind == "latent":
             case.close(f"video_unclamped.{suffix}", network.decode_chunk(network.denormalise(tensor))[0], 2e-5)

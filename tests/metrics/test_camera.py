@@ -61,7 +61,7 @@ def pair(pan: float, seconds: float = 0.125, inliers: float = 1.0) -> PairFit:
 
 
 def test_a_clip_is_named_by_its_mean_rates_over_time() -> None:
-    movement, rates, inliers = _camera.name([pair(0.1, seconds=0.1, inliers=0.5), pair(-0.02, seconds=0.3, inliers=0.9)])
+    movement, rates, inliers = _camera.name([(pair(0.1, inliers=0.5), 0.1), (pair(-0.02, inliers=0.9), 0.3)])
     assert rates is not None
     assert rates.pan == pytest.approx((0.1 * 0.1 - 0.02 * 0.3) / 0.4)  # 0.01
     assert inliers == pytest.approx((0.5 * 0.1 + 0.9 * 0.3) / 0.4)
@@ -70,7 +70,7 @@ def test_a_clip_is_named_by_its_mean_rates_over_time() -> None:
 
 @pytest.mark.parametrize(("inliers", "name"), [(0.249, "unknown"), (0.25, "pan-left"), (0.251, "pan-left")])
 def test_too_few_that_agree_have_no_name(inliers: float, name: str) -> None:
-    assert _camera.name([pair(0.1, inliers=inliers)])[0] == name
+    assert _camera.name([(pair(0.1, inliers=inliers), 0.125)])[0] == name
     assert _camera.name([])[0] == "unknown"
 
 
@@ -185,11 +185,31 @@ def test_windows_are_half_seconds_and_cuts_leave_none() -> None:
     still, left, right = uniform(0, 0), uniform(4, 0), uniform(-4, 0)
     steps = [still] * 4 + [left] * 4 + [right] * 2
     found = _camera.camera(flow(steps, cuts=[8, 9]), [grain()] * 11)
-    assert found.windows == ("static", "pan-left", "unknown")
+    assert found.windows == ("static", "pan-left")
     assert [p is None for p in found.pairs] == [False] * 8 + [True] * 2
     # windows follow time, not count: at 0.25 s a step two fit into each
     slow = _camera.camera(flow(steps[:6], seconds=[0.25] * 6), [grain()] * 7)
     assert slow.windows == ("static", "static", "pan-left")
+
+
+def test_no_window_crosses_a_cut() -> None:
+    """A cut in the middle of the second window: what comes before it and what after it have names of their own."""
+    still, left, right = uniform(0, 0), uniform(4, 0), uniform(-4, 0)
+    found = _camera.camera(flow([still] * 4 + [left] * 2 + [still] + [right] * 3, cuts=[6]), [grain()] * 11)
+    assert found.windows == ("static", "pan-left", "pan-right", "pan-right")
+
+
+def test_time_that_stands_still_is_static() -> None:
+    """Half a second of pan, then a picture held for two: in the middle it makes one long and slow pair, at the end none."""
+    left = uniform(4, 0)
+    end = _camera.camera(flow([left] * 4), [grain()] * 5, 2.0)
+    assert end.windows == ("pan-left", *["static"] * 4)
+    middle = _camera.camera(flow([left] * 5, seconds=[0.125] * 4 + [2.0]), [grain()] * 6)
+    assert middle.windows == ("pan-left", *["static"] * 4)
+    whole = _camera.camera(flow([left] * 4), [grain()] * 5)
+    assert whole.rates is not None
+    assert end.rates is not None
+    assert end.rates.pan == pytest.approx(whole.rates.pan / 5)
 
 
 def test_field_is_the_similarity_on_the_followed_pixels() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from wanbench.clip import Clip
 from wanbench.decoding.prepare import prepare_frames
-from wanbench.metrics import _camera, camera_control
+from wanbench.metrics import _camera, _shots, camera_control
 from wanbench.metrics.camera_control import asked_movement
 from wanbench.scenes import damage
 from wanbench.scenes.damage import Timed
@@ -42,9 +42,8 @@ def measured(windows: tuple[str, ...], movement: str, asked: Any, clip: Clip) ->
     class Found:
         method = ALL["camera_control"].method_for("lite")
 
-        def share(self, feature: Any) -> _camera.Camera:
-            assert feature is _camera.dis_camera
-            return found
+        def share(self, feature: Any) -> Any:
+            return {_camera.dis_camera: found, _shots.cuts: np.array([], np.intp)}[feature]
 
     return ALL["camera_control"].measure(clip, asking(asked), Found())
 

@@ -86,18 +86,28 @@ def test_severity(found, expected):
 
 def test_mean_over_time_is_the_trapezoid_rule():
     """Times 0, 1, 3: the frames stand for 0.5, 1.5 and 1.0 s; (0.5 * 0 + 1.5 * 0.6 + 1 * 0.3) / 3 = 0.4."""
-    times = np.array([0.0, 1.0, 3.0])
-    np.testing.assert_allclose(human_artifacts.seconds_each(times), [0.5, 1.5, 1.0])
-    assert human_artifacts.mean_over_time(np.array([0.0, 0.6, 0.3]), times) == pytest.approx(0.4)
+    seconds = human_artifacts.seconds_each(np.array([0.0, 1.0, 3.0]), 3.0)
+    np.testing.assert_allclose(seconds, [0.5, 1.5, 1.0])
+    assert human_artifacts.mean_over_time(np.array([0.0, 0.6, 0.3]), seconds) == pytest.approx(0.4)
     assert human_artifacts.mean_over_time(np.array([0.7]), np.array([0.0])) == 0.7
+
+
+def test_a_picture_that_freezes_stands_until_the_end():
+    """An artifact in the last distinct frame, at 1 s, which is held until 5 s; and a clip that is nothing but that frame."""
+    np.testing.assert_allclose(human_artifacts.seconds_each(np.array([0.0, 1.0]), 5.0), [0.5, 4.5])
+    np.testing.assert_allclose(human_artifacts.seconds_each(np.array([0.0]), 4.0), [4.0])
+    broken = [boxes().reshape(0, 6), boxes(box(0, 0, 1, 1, 0.9))]
+    score, raw = human_artifacts.scored(broken, np.array([0.0, 1.0]), 5.0, ("hand", "face"))
+    assert score == pytest.approx(1 - 0.9 * 4.5 / 5)
+    assert raw["longest_run_seconds"] == 4.5
 
 
 def test_longest_run():
     """Frames of 0.25, 0.5, 0.5, 0.5 and 0.25 s: runs of 0.75 s at the start and of 0.25 s at the end."""
-    times = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
-    assert human_artifacts.longest_run(np.array([True, True, False, False, True]), times) == pytest.approx(0.75)
-    assert human_artifacts.longest_run(np.ones(5, bool), times) == pytest.approx(2.0)
-    assert human_artifacts.longest_run(np.zeros(5, bool), times) == 0.0
+    seconds = human_artifacts.seconds_each(np.array([0.0, 0.5, 1.0, 1.5, 2.0]), 2.0)
+    assert human_artifacts.longest_run(np.array([True, True, False, False, True]), seconds) == pytest.approx(0.75)
+    assert human_artifacts.longest_run(np.ones(5, bool), seconds) == pytest.approx(2.0)
+    assert human_artifacts.longest_run(np.zeros(5, bool), seconds) == 0.0
     assert human_artifacts.longest_run(np.array([True]), np.array([0.0])) == 0.0
 
 
@@ -154,4 +164,4 @@ def test_every_raw_key_is_declared(clip_of):
     reading = human_artifacts.measure(clip_of([0.0, 1.0]), None, Tools([SOMEBODY] * 2, [NOTHING] * 2))
     assert isinstance(reading, Reading)
     of_the_judge = set(_judged.RAW) - {"evidence"}
-    assert set(reading.raw) - set(clip_of([0.0]).common_raw()) == set(declared) - of_the_judge
+    assert set(reading.raw) == set(declared) - of_the_judge

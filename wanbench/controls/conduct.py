@@ -32,6 +32,7 @@ from wanbench.evaluation.runner import Progress
 from wanbench.evaluation.samples import candidates, find
 from wanbench.expectations import CONTROL_NAMES, SAME
 from wanbench.judge.choice import JudgeChoice
+from wanbench.metrics.camera_control import asked_movement
 from wanbench.record import as_text, write_json
 from wanbench.types import JSONObject, Profile, Prompt, Sample
 
@@ -72,7 +73,7 @@ class _Run:
         """Eight hexadecimal digits of clips, prompts, methods, what controls do, and seed."""
         return digest(
             {
-                "samples": [[s.sha256, s.prompt.text if s.prompt else None] for s in self.samples],
+                "samples": [[s.sha256, s.prompt.content if s.prompt else None] for s in self.samples],
                 "methods": {d: self.choices[d].fingerprint for d in self.measured},
                 "derivation": derive.SETTINGS,
                 "seed": self.seed,
@@ -109,8 +110,9 @@ def check_controls(
     if found.unreadable:
         path, reason = next(iter(found.unreadable.items()))
         raise UsageError(f"{path} {reason}")
+    first = {sample.sha256: sample for sample in reversed(found.samples)}  # of a clip that is there twice
     run = _Run(
-        samples=found.samples,
+        samples=[sample for sample in found.samples if first[sample.sha256] is sample],
         choices=choices,
         declared=load_all(),
         ways=ways,
@@ -225,14 +227,14 @@ def _assignment(run: _Run, number: int, controls: Sequence[str]) -> Assignment:
     sample = run.samples[number]
     others = [run.samples[(number + k) % len(run.samples)] for k in range(1, len(run.samples))]
     prompt = run.prompt(sample)
-    asked = [p for o in others if (p := run.prompt(o)) is not None and _asks_otherwise(p, prompt)]
-    alike = [p for p in asked if prompt is not None and p.dimension == prompt.dimension]  # else it may ask for another kind
-    other_prompt = next(iter(alike or asked), None)
+    other_prompt = _other_prompt(prompt, [p for o in others if (p := run.prompt(o)) is not None])
     wanted = {}
     for control in controls:
         if (control == "cut" and not others) or (control == "other_prompt" and other_prompt is None):
             continue  # there is nothing to derive it from, and its verdict is `not measured`
         open_still = tuple(d for d in run.measured if _is_wanted(run, sample, control, d))
+        if control == "other_prompt" and not _moves_otherwise(other_prompt, prompt):
+            open_still = tuple(d for d in open_still if d != "camera_control")
         if open_still:
             wanted[control] = open_still
     return Assignment(
@@ -247,8 +249,23 @@ def _assignment(run: _Run, number: int, controls: Sequence[str]) -> Assignment:
     )
 
 
-def _asks_otherwise(one: Prompt, other: Prompt | None) -> bool:
-    return other is None or (one.text, one.fields.get("camera")) != (other.text, other.fields.get("camera"))
+def _other_prompt(prompt: Prompt | None, others: Sequence[Prompt]) -> Prompt | None:
+    """The first of the others that asks for something else: another movement and another text, if there is one; and of the same
+    dimension, for it may else ask for another kind of thing."""
+    if prompt is None:
+        return next(iter(others), None)
+    asked = [p for p in others if _moves_otherwise(p, prompt) or p.text != prompt.text]
+
+    def unlikeness(p: Prompt) -> tuple[bool, bool, bool]:
+        return p.dimension == prompt.dimension, _moves_otherwise(p, prompt), p.text != prompt.text
+
+    return max(asked, key=unlikeness, default=None)
+
+
+def _moves_otherwise(one: Prompt | None, other: Prompt | None) -> bool:
+    """Whether one asks for a movement of the camera that the other does not ask for."""
+    asked, own = (asked_movement(p.fields.get("camera")) if p else None for p in (one, other))
+    return asked is not None and asked != own
 
 
 def _is_wanted(run: _Run, sample: Sample, control: str, dimension: str) -> bool:

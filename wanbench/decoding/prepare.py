@@ -158,7 +158,7 @@ class _Builder:
     _views: dict[int, _Stack] = field(default_factory=dict)
     _brightest: npt.NDArray[np.uint8] | None = None
     _content: Box = (0, 0, 0, 0)
-    _has_bars: bool = False
+    _may_have_bars: bool = False
     _previous: RGB | None = None
     _next_grid: int = 0
 
@@ -167,8 +167,8 @@ class _Builder:
             self._frames = _Stack(MOST_FRAMES)
             luma = _luma(rgb)
             self._content = content_box(luma)
-            black = int(luma.max()) <= BAR_LUMA  # it fades in: bars may show later
-            self._has_bars = black or self._content != (0, rgb.shape[0], 0, rgb.shape[1])
+            borders = (luma[0], luma[-1], luma[:, 0], luma[:, -1])
+            self._may_have_bars = any(int(border.max()) <= BAR_LUMA for border in borders)  # which may show later: it fades in
             self._views = {n: _Stack(MOST_GRID_FRAMES) for n in self.lines}
         working = self._frames.put(rgb, self._size(rgb, WORKING_LINES))
         thumbnail = shrink(working, THUMBNAIL_SIZE_HW)
@@ -180,7 +180,7 @@ class _Builder:
         self.times.append(seconds)
         self.thumbnails.append(thumbnail)
         self._frames.count += 1
-        if self._has_bars:
+        if self._may_have_bars:
             luma = _luma(working)
             self._brightest = luma if self._brightest is None else np.maximum(self._brightest, luma)
 

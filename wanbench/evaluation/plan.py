@@ -91,7 +91,7 @@ class Plan:
                         j.sample.candidate,
                         self.identity or os.fsencode(j.sample.path).hex(),
                         None if self.identity else j.sample.sha256,
-                        j.sample.prompt_id,
+                        j.sample.prompt.content if j.sample.prompt else None,
                         j.sample.seed,
                         dict(j.expected),
                     ]

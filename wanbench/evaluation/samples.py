@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
@@ -249,7 +250,8 @@ def _without_duplicates(samples: list[Sample]) -> tuple[list[Sample], list[str]]
     unique: dict[tuple[object, ...], Sample] = {}
     warnings = []
     for sample in sorted(samples, key=_order):
-        key = (sample.candidate, sample.sha256 or str(sample.path), sample.prompt_id, sample.seed)
+        asked = json.dumps(sample.prompt.content, sort_keys=True) if sample.prompt else None
+        key = (sample.candidate, sample.sha256 or str(sample.path), asked, sample.seed)
         if key in unique:
             warnings.append(f"{as_text(sample.path)} holds the same bytes as {as_text(unique[key].path)}: one sample")
         else:

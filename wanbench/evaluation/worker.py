@@ -189,7 +189,7 @@ class Bench:
         start = time.perf_counter()
         try:
             reading = dimension.measure(clip, task.prompt, cast(Tools, tools))
-            raw = _plain(reading.raw)
+            raw = _plain({**(reading.raw or {}), **clip.common_raw()})
         except (JudgeFailed, ServerError) as error:
             return self._row(task, name, reason=str(error))
         except Exception as error:  # noqa: BLE001 -- one dimension's failure is its own row, with the reason

@@ -222,8 +222,8 @@ def _image_of(shapes: Shapes) -> ImageBranch | None:
 def _vace_of(shapes: Shapes, layers: int) -> VaceBranch | None:
     if "vace_patch_embedding.weight" not in shapes:
         return None
-    step = layers // _count(shapes, "vace_blocks.")
-    return VaceBranch(in_dim=shapes["vace_patch_embedding.weight"][1], layers=tuple(range(0, layers, step)))
+    blocks = _count(shapes, "vace_blocks.")
+    return VaceBranch(in_dim=shapes["vace_patch_embedding.weight"][1], layers=tuple(range(0, layers, layers // blocks))[:blocks])
 
 
 def _speech_of(shapes: Shapes, layers: int) -> SpeechBranch | None:

@@ -115,6 +115,7 @@ class Transformer(nn.Module):
 
         Zeros are appended before the projection: padding becomes a vector of its own that takes part in attention.
         """
+        assert all(len(rows) <= self.config.text_len for rows in text), [len(rows) for rows in text]
         padded = torch.stack([functional.pad(rows, (0, 0, 0, self.config.text_len - len(rows))) for rows in text])
         out: Tensor = self.text_embedding(padded)
         return out

@@ -55,7 +55,7 @@ class MotionPacker(nn.Module):
 
 def _sampled(start: int, length: int, count: int, device: torch.device) -> Tensor:
     """`count` of the positions start .. start + length - 1, first and last among them, truncated toward zero."""
-    return torch.linspace(start, start + length - 1, count).int().to(device)
+    return torch.linspace(start, start + length - 1, count, dtype=torch.float64).int().to(device)  # float32 rounds up some
 
 
 class AdaptiveNorm(nn.Module):

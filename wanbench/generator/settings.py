@@ -194,10 +194,14 @@ def _check(model: Model, settings: Settings) -> None:
     model.vae.latent_shape(settings.frames, *settings.size_HW)
     if settings.solver not in SOLVERS:
         raise UsageError(f"unknown solver {settings.solver!r}; there are {', '.join(SOLVERS)}")
-    if settings.steps < 1 or settings.fps <= 0 or settings.shift <= 0:
+    if settings.steps < 1 or not (0 < settings.fps < math.inf and 0 < settings.shift < math.inf):
         raise UsageError(
             f"{settings.steps} steps, {settings.fps:g} frames a second and a shift of {settings.shift}: all must be over 0"
         )
+    if not all(map(math.isfinite, settings.guidance)):
+        raise UsageError(f"a guidance of {settings.guidance[0]:g},{settings.guidance[1]:g}: it must be a number")
+    if model.boundary is None and settings.guidance[0] != settings.guidance[1]:
+        raise UsageError(f"two guidances, {settings.guidance[0]:g},{settings.guidance[1]:g}, and one network: give one")
     fewest, most, advice = IMAGES[model.task]
     if not fewest <= len(settings.images) <= most:
         raise UsageError(f"{len(settings.images)} images were given, and this model {advice}")

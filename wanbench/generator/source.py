@@ -26,10 +26,13 @@ class Source:
 
 
 def source_size(size: Size, area: int) -> Size:
-    """Size of the result: that of the source, made smaller where it has more than `area` pixels, in multiples of 16."""
-    scale = min(1.0, math.sqrt(area / (size[0] * size[1])))
-    height, width = (max(STEP, int(side * scale) // STEP * STEP) for side in size)
-    return height, width
+    """Size of the result in multiples of 16, of at most `area` pixels and at most the source's: its shape, rounded in tokens.
+
+    1080p at 832x480 becomes 832x480, which is what the networks were trained on, and not 832x464.
+    """
+    tokens = min(area // STEP**2, max(1, size[0] // STEP) * max(1, size[1] // STEP))
+    rows = min(tokens, max(1, round(math.sqrt(tokens * size[0] / size[1]))))
+    return rows * STEP, tokens // rows * STEP
 
 
 def prepared(source: Source, area_HW: Size) -> tuple[Tensor, Tensor]:

@@ -98,7 +98,7 @@ def tokenizer() -> Any:
 
 def fingerprint() -> str:
     """What the parameters follow from, as SHA-256."""
-    told = f"{NAME} {SEED} {SMOOTH} {CONTRAST} {TINY.dit} {TINY.vae} {TEXT}"
+    told = f"{NAME} {SEED} {SMOOTH} {DEPTH} {STEADY} {CONTRAST} {TINY.dit} {TINY.vae} {TEXT}"
     return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -33,6 +33,7 @@ class VAE(nn.Module):
 
         T is 4k+1 at the start of a video and 4k later.
         """
+        assert video.shape[2] % 4 == (state is None), video.shape  # else 2.2 would pair other frames, in the right shape
         moments, state = self.encoder(fold(video, self.config.pixel_patch), state)
         mean: Tensor = self.conv1(moments)[:, : self.config.z_dim]
         return mean, state

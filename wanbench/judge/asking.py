@@ -40,13 +40,7 @@ class Judge:
 
         Raises `JudgeFailed` when an answer about the frames is neither yes nor no, and `ServerError`.
         """
-        answers = self.consider(frames, questions)
-        for answer in answers:
-            if answer.mass < LEAST_MASS:
-                raise JudgeFailed(
-                    f"the judge answers neither yes nor no ({answer.mass:.2f} of 1 on the two): {answer.question.text}"
-                )
-        return answers
+        return [trusted(answer) for answer in self.consider(frames, questions)]
 
     def consider(self, frames: Sequence[Frame], questions: Sequence[Question]) -> list[Answer]:
         """The same, whatever the answers are worth."""
@@ -101,6 +95,13 @@ class Judge:
     def _key(self, kind: str, frames: Sequence[Frame], *words: str) -> bytes:
         asked = [TEMPLATE, self._fingerprint, kind, [(f.key, f"{f.seconds:.3f}") for f in frames], words]
         return hashlib.sha256(msgspec.json.encode(asked)).digest()
+
+
+def trusted(answer: Answer) -> Answer:
+    """The answer itself. Raises `JudgeFailed` when it is neither yes nor no."""
+    if answer.mass < LEAST_MASS:
+        raise JudgeFailed(f"the judge answers neither yes nor no ({answer.mass:.2f} of 1 on the two): {answer.question.text}")
+    return answer
 
 
 def _blind(straight: Odds, contrary: Odds) -> float | None:

@@ -1,7 +1,8 @@
 """Which frames the judge sees, and at what size: spread over the clip, or windows of it; losslessly, up to a pixel budget.
 
-Ours. What is shown at a time is the last distinct frame that came before it: a frozen clip is the same picture again and again,
-and the judge is told so by the times.
+Ours. What is shown at a time is the last distinct grid frame that came before it, or at most half a grid step after it: a grid
+frame is the nearest in time, and may come late. A frozen clip is the same picture again and again, and the judge is told so by
+the times.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from wanbench.clip import Clip
+from wanbench.decoding import prepare
 from wanbench.judge.protocol import Frame, Picture
 
 PIXEL_BUDGET = 602_112
@@ -33,7 +35,7 @@ SETTINGS: dict[str, str | int | float] = {
     "pixel_budget": PIXEL_BUDGET,
     "lines": LINES,
     "resize_to_budget": "area",
-    "shown": "the last distinct grid frame at or before each time",
+    "shown": "the last distinct grid frame up to half a grid step after each time",
 }
 
 
@@ -43,19 +45,26 @@ def spread_over(clip: Clip, count: int) -> list[Frame]:
 
 
 def windows(clip: Clip) -> list[list[Frame]]:
-    """Windows of two seconds at 8 frames a second that together cover the clip evenly; of a shorter clip, all of it."""
+    """Windows of two seconds at 8 frames a second that together cover the clip evenly; of a shorter clip, all of it.
+
+    They begin on the grid: between its times, a frame rate that the grid does not divide would show some pictures twice.
+    """
     duration = _duration(clip)
     count = max(1, math.ceil(duration / WINDOW_SECONDS - 1e-6))
     length = min(WINDOW_SECONDS, duration)
-    starts = np.linspace(0.0, duration - length, count)
+    rate = prepare.GRID_PER_SECOND
+    starts = np.floor(np.linspace(0.0, duration - length, count) * rate + 1e-6) / rate
     frames = max(1, round(length * WINDOW_PER_SECOND)) + 1
     return [shown_at(clip, [start + length * k / max(1, frames - 1) for k in range(frames)]) for start in starts]
 
 
 def shown_at(clip: Clip, seconds: Sequence[float]) -> list[Frame]:
-    """The frames that are to be seen at some times."""
-    grid = clip.grid_frames(LINES)
-    numbers = [max(0, int(np.searchsorted(clip.grid_times, t + 1e-9, side="right")) - 1) for t in seconds]
+    """The frames that are to be seen at some times.
+
+    Without the half step a 30 fps video would stutter: of its grid frames every fourth comes 8 ms after the time it stands for.
+    """
+    grid, late = clip.grid_frames(LINES), 0.5 / prepare.GRID_PER_SECOND
+    numbers = [max(0, int(np.searchsorted(clip.grid_times, t + late, side="right")) - 1) for t in seconds]
     pictures = {n: within_budget(grid[n]) for n in set(numbers)}
     keys = {n: key_of(picture) for n, picture in pictures.items()}
     return [Frame(seconds=float(t), picture=pictures[n], key=keys[n]) for n, t in zip(numbers, seconds, strict=True)]

@@ -8,6 +8,7 @@ subject beside it, whatever the camera does; and what is about to be covered has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -49,13 +50,16 @@ MIXED_SHARE = 2 / 3
 INLIER_SHARE = 0.25
 """A window with fewer inliers has no name."""
 WINDOW_SECONDS = 0.5
+SHORTEST_WINDOW_SECONDS = 0.0625
+"""Half a grid step: what is left of a shorter window at the end of a shot has no name of its own."""
 
 SETTINGS: dict[str, str | int | float] = {
     "camera_fit": f"opencv RANSAC similarity, lattice {LATTICE_PIXELS}, border {BORDER_SHARE}, inner 1/{INNER_STRIDE**2}, "
     f"structure {STRUCTURE_BLOCK}x{STRUCTURE_BLOCK} at half size {STRUCTURE_SHARE} of q{STRUCTURE_QUANTILE}, round trip, "
     f"at least {FEWEST_POINTS_SHARE}, "
     f"{RANSAC_PIXELS} px at 240 lines + {RANSAC_SHARE} median, {RANSAC_ITERATIONS} iterations",
-    "camera_names": f"static {STATIC_PER_SECOND}/s, mixed {MIXED_SHARE:.3f}, inliers {INLIER_SHARE}, window {WINDOW_SECONDS} s",
+    "camera_names": f"static {STATIC_PER_SECOND}/s, mixed {MIXED_SHARE:.3f}, inliers {INLIER_SHARE}, "
+    f"window {WINDOW_SECONDS} s, {SHORTEST_WINDOW_SECONDS} s at least, within a shot, last picture held from {WINDOW_SECONDS} s",
 }
 
 
@@ -105,54 +109,78 @@ class Camera:
     rates: Rates | None
     inlier_share: float
     windows: tuple[Movement, ...]
-    """Name of each window of 0.5 s, the last one shorter."""
+    """Name of each window of 0.5 s; the last one of a shot is shorter."""
 
 
 def dis_camera(clip: Clip, tools: Tools) -> Camera:
     """A shared feature."""
-    return camera(tools.share(_flow.dis_flow), [clip.frames[i] for i in clip.grid])
+    return camera(tools.share(_flow.dis_flow), [clip.frames[i] for i in clip.grid], _held(clip))
 
 
 def raft_camera(clip: Clip, tools: Tools) -> Camera:
     """A shared feature."""
-    return camera(tools.share(_flow.raft_flow), list(clip.grid_frames(_flow.RAFT_LINES)))
+    return camera(tools.share(_flow.raft_flow), list(clip.grid_frames(_flow.RAFT_LINES)), _held(clip))
 
 
 CAMERAS: dict[str, Callable[[Clip, Tools], Camera]] = {"dis": dis_camera, "raft": raft_camera}
 """Method name -> the shared feature that names the movement in its flow."""
 
 
-def camera(flow: Flow, frames: Sequence[npt.NDArray[np.uint8]]) -> Camera:
-    """Fit every pair, then name the clip and its windows. `frames`: the grid frames (H, W, 3) that the flow is between."""
+def _held(clip: Clip) -> float:
+    """Seconds for which the last picture stands at the end, where that is more than the wait for a next one."""
+    seconds = clip.facts.measured_seconds - float(clip.grid_times[-1])
+    return seconds if seconds >= WINDOW_SECONDS else 0.0
+
+
+def camera(flow: Flow, frames: Sequence[npt.NDArray[np.uint8]], held_seconds: float = 0.0) -> Camera:
+    """Fit every pair, then name the clip and its windows.
+
+    `frames`: the grid frames (H, W, 3) that the flow is between; the last one stands for `held_seconds`, during which nothing
+    moves. A picture that is held in the middle needs no such word: its pair is as slow as it is long.
+    """
     points = lattice(*flow.size_HW)
     pairs = tuple(
         _fit(flow, i, followed(flow, i, points, structure(frames[i])[points[:, 1] // 2, points[:, 0] // 2])) if ok else None
         for i, ok in enumerate(flow.unbroken)
     )
-    fitted = [p for p in pairs if p is not None]
-    movement, rates, inliers = name(fitted)
-    return Camera(pairs=pairs, movement=movement, rates=rates, inlier_share=inliers, windows=_windows(flow, pairs))
+    held = [(_standing(held_seconds), held_seconds)] if held_seconds else []
+    movement, rates, inliers = name([(pair, pair.seconds) for pair in pairs if pair is not None] + held)
+    steps = [(p, float(s), bool(ok)) for p, s, ok in zip(pairs, flow.seconds, flow.unbroken, strict=True)]
+    windows = _windows([*steps, *((pair, seconds, True) for pair, seconds in held)])
+    return Camera(pairs=pairs, movement=movement, rates=rates, inlier_share=inliers, windows=windows)
 
 
-def name(pairs: Sequence[PairFit]) -> tuple[Movement, Rates | None, float]:
-    """(movement, mean rates, mean inlier share) over pairs, each weighted by its time."""
+def _standing(seconds: float) -> PairFit:
+    return PairFit(seconds=seconds, rates=Rates(pan=0.0, tilt=0.0, zoom=0.0), inlier_share=1.0, matrix=np.eye(2, 3))
+
+
+def name(pairs: Sequence[tuple[PairFit, float]]) -> tuple[Movement, Rates | None, float]:
+    """(movement, mean rates, mean inlier share) over pairs, each for so many seconds."""
     if not pairs:
         return "unknown", None, 0.0
-    seconds = np.array([p.seconds for p in pairs])
-    table = np.array([(p.rates.pan, p.rates.tilt, p.rates.zoom, p.inlier_share) for p in pairs])
+    seconds = np.array([s for _, s in pairs])
+    table = np.array([(p.rates.pan, p.rates.tilt, p.rates.zoom, p.inlier_share) for p, _ in pairs])
     pan, tilt, zoom, inliers = (float(v) for v in np.average(table, axis=0, weights=seconds))
     rates = Rates(pan=pan, tilt=tilt, zoom=zoom)
     return (rates.name() if inliers >= INLIER_SHARE else "unknown"), rates, inliers
 
 
-def _windows(flow: Flow, pairs: Sequence[PairFit | None]) -> tuple[Movement, ...]:
-    starts = np.concatenate([[0.0], np.cumsum(flow.seconds)[:-1]])
-    groups: dict[int, list[PairFit]] = {}
-    for start, pair in zip(starts, pairs, strict=True):
-        groups.setdefault(int((start + 1e-6) // WINDOW_SECONDS), [])
-        if pair is not None:
-            groups[int((start + 1e-6) // WINDOW_SECONDS)].append(pair)
-    return tuple(name(group)[0] for _, group in sorted(groups.items()))
+def _windows(steps: Sequence[tuple[PairFit | None, float, bool]]) -> tuple[Movement, ...]:
+    """Names of windows in the order of time, of steps (pair, seconds, unbroken).
+
+    A pair counts in each window for as long as it lies in it; a window ends at a cut, and what a cut lies in is in none.
+    """
+    groups: dict[tuple[int, int], list[tuple[PairFit | None, float]]] = {}
+    start, shot = 0.0, 0
+    for pair, seconds, unbroken in steps:
+        end = start + seconds
+        for window in range(int((start + 1e-6) // WINDOW_SECONDS), math.ceil((end - 1e-6) / WINDOW_SECONDS)):
+            inside = min(end, (window + 1) * WINDOW_SECONDS) - max(start, window * WINDOW_SECONDS)
+            if unbroken:
+                groups.setdefault((window, shot), []).append((pair, inside))
+        start, shot = end, shot + (not unbroken)
+    long = [group for _, group in sorted(groups.items()) if sum(s for _, s in group) >= SHORTEST_WINDOW_SECONDS]
+    return tuple(name([(pair, s) for pair, s in group if pair])[0] for group in long) or ("unknown",)
 
 
 def lattice(height: int, width: int) -> npt.NDArray[np.int64]:

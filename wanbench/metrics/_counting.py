@@ -29,7 +29,7 @@ TEMPLATES = (
     "Your whole answer is one line of JSON such as {example}, with whole numbers from 0 to 9.",
 )
 """The second is for an answer to the first that cannot be read."""
-SETTINGS: dict[str, str | int | float] = {"counts": TEMPLATES[0], "most": MOST}
+SETTINGS: dict[str, str | int | float] = {"counts": " / ".join(TEMPLATES), "most": MOST, "max_tokens": MAX_TOKENS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

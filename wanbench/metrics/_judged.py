@@ -35,6 +35,11 @@ def method(settings: Mapping[str, str | int | float], needs: str | None = None) 
     )
 
 
+def words(questions: Sequence[Question]) -> str:
+    """Questions that are ours, as a fingerprint holds them."""
+    return " / ".join(text for q in questions for text in (q.text, q.contrary))
+
+
 def judge_of(tools: Tools) -> Judge:
     """The judge, which a method that needs one always has."""
     assert tools.judge is not None

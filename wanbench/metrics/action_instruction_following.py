@@ -51,8 +51,8 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
     if isinstance(questions, str):
         return Skipped(reason=questions)
     if reason := _judged.still(clip):
-        return Skipped(reason=reason, raw=clip.common_raw())
+        return Skipped(reason=reason)
     answers = _judged.judge_of(tools).ask(spread_over(clip, EVENT_FRAMES), questions)
     parts = {part: _judged.score([a for a in answers if a.question.about == part]) for part in PARTS}
     raw = {f"{part}_0_1": round(value, 6) for part, value in parts.items()}
-    return Reading(score=sum(parts.values()) / len(PARTS), raw={**raw, **_judged.raw(answers), **clip.common_raw()})
+    return Reading(score=sum(parts.values()) / len(PARTS), raw={**raw, **_judged.raw(answers)})

@@ -17,7 +17,7 @@ from wanbench.clip import Clip
 from wanbench.dimension import Tools, dimension
 from wanbench.expectations import Keeps, Lowers, NotAbove, Skips, unmoved_by_encoding, unmoved_by_timing
 from wanbench.judge.frames import EVENT_FRAMES, spread_over
-from wanbench.metrics import _camera, _flow, _judged
+from wanbench.metrics import _camera, _flow, _judged, _shots
 from wanbench.metrics._camera import Camera, Movement
 from wanbench.types import Prompt, Reading, Skipped
 
@@ -31,11 +31,11 @@ _STATIC = ("asked", "static")
 CONTROLS = (
     *unmoved_by_encoding(crf18=0.05, crf28=0.1),
     *unmoved_by_timing(repeats=0.05, fewer=0.1),
-    Lowers("other_prompt", "another movement was asked for", by=0.5),
+    Lowers("other_prompt", "another movement was asked for", by=0.5, where_at_least=0.5),
     Skips("empty_prompt", "nothing was asked for"),
-    Lowers("frozen", "nothing moves", by=0.5, unless=_STATIC),
-    Lowers("reversed", "the movement is the contrary one", by=0.5, unless=_STATIC),
-    Lowers("shuffled", "the camera goes nowhere", by=0.4, unless=_STATIC),
+    Lowers("frozen", "nothing moves", by=0.5, where_at_least=0.5, unless=_STATIC),
+    Lowers("reversed", "the movement is the contrary one", by=0.5, where_at_least=0.5, unless=_STATIC),
+    Lowers("shuffled", "the camera goes nowhere", by=0.4, where_at_least=0.5, unless=_STATIC),
     NotAbove("shake", "no movement is asked for by shaking", within=0.05),
     NotAbove("jitter", "no movement is asked for by jitter", within=0.05),
     Keeps("noise", "the camera moves as before", within=0.15),
@@ -43,7 +43,7 @@ CONTROLS = (
     Keeps("flicker", "the camera moves as before", within=0.1),
     Keeps("pillars", "bars are cropped, and hide no pan", within=0.1),
 )
-"""Written before any result was seen."""
+"""Written before any result was seen. A clip that misses the movement it was asked for has none to lose, and says nothing."""
 
 
 @dimension(
@@ -60,6 +60,7 @@ CONTROLS = (
         "camera.inlier_share": "mean share of lattice points that agree with the similarity",
         "camera.windows": "name of each window of 0.5 s",
         "windows_named_share": "share of windows named as asked",
+        "cuts_count": "cuts found",
         **_judged.RAW,
     },
     controls=CONTROLS,
@@ -67,10 +68,11 @@ CONTROLS = (
 def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skipped:
     found = observe(clip, tools)
     asked = asked_movement(prompt.fields.get("camera")) if prompt else None
-    raw: dict[str, Any] = {"asked": asked, **clip.common_raw()}
+    raw: dict[str, Any] = {"asked": asked}
     if isinstance(found, str):
         return Skipped(reason=found, raw=raw)
     raw["camera"] = describe(found)
+    raw["cuts_count"] = len(tools.share(_shots.cuts))
     if asked is None:
         return Skipped(reason="no prompt that names a camera movement", raw=raw)
     if asked in JUDGED:

@@ -96,7 +96,6 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
                 "best_time_seconds": round(float(times[best]), 3),
                 "worst_time_seconds": round(float(times[worst]), 3),
             },
-            **clip.common_raw(),
         },
     )
 

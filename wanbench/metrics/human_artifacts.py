@@ -18,8 +18,8 @@ import numpy.typing as npt
 from wanbench.clip import Clip, Floats
 from wanbench.decoding import prepare
 from wanbench.dimension import Method, Tools, dimension
-from wanbench.expectations import Keeps, NotAbove, unmoved_by_encoding, unmoved_by_prompts, unmoved_by_timing
-from wanbench.judge.asking import Judge
+from wanbench.expectations import Keeps, Lowers, NotAbove, unmoved_by_encoding, unmoved_by_prompts, unmoved_by_timing
+from wanbench.judge.asking import Judge, trusted
 from wanbench.judge.frames import FRAMES, spread_over
 from wanbench.judge.protocol import Question
 from wanbench.metrics import _judged
@@ -47,6 +47,7 @@ SETTINGS: dict[str, str | int | float] = {
     "lines": LINES,
     "person_frames": PERSON_FRAMES,
     "person_probability": PERSON_PROBABILITY,
+    "time": "trapezoid, the last frame until the end",
     "same_box_iou": SAME_BOX_IOU,
 }
 
@@ -63,22 +64,25 @@ def severity(boxes: Boxes) -> float:
     return float(1.0 - np.prod(1.0 - corners[:, 4] * np.sqrt(areas)))
 
 
-def seconds_each(times: Floats) -> Floats:
-    """(G,) seconds that each frame stands for by the trapezoid rule: half the way to its neighbours; sums to the duration."""
+def seconds_each(times: Floats, end_seconds: float) -> Floats:
+    """(G,) seconds that each frame stands for by the trapezoid rule: half the way to its neighbours, the last one until the end.
+
+    A picture that freezes is a single frame for all that time. Sums to the duration.
+    """
     gaps = np.diff(times)
-    halves: Floats = np.concatenate([[0.0], gaps, [0.0]]) / 2
+    halves: Floats = np.concatenate([[0.0], gaps, [2 * max(0.0, end_seconds - float(times[-1]))]]) / 2
     return halves[:-1] + halves[1:]
 
 
-def mean_over_time(values: Floats, times: Floats) -> float:
-    """Mean of `values` at `times` by the trapezoid rule; of a single frame, its value."""
-    return float(values[0]) if len(values) == 1 else float(np.average(values, weights=seconds_each(times)))
+def mean_over_time(values: Floats, seconds: Floats) -> float:
+    """Mean of `values` that stand for `seconds` each; of a single frame without duration, its value."""
+    return float(np.average(values, weights=seconds if seconds.sum() > 0 else None))
 
 
-def longest_run(present: npt.NDArray[np.bool_], times: Floats) -> float:
-    """Seconds that the longest unbroken series of frames with `present` stands for; 0 for a single frame."""
+def longest_run(present: npt.NDArray[np.bool_], seconds_G: Floats) -> float:
+    """Seconds that the longest unbroken series of frames with `present` stands for."""
     longest = run = 0.0
-    for here, seconds in zip(present, seconds_each(times), strict=True):
+    for here, seconds in zip(present, seconds_G, strict=True):
         run = run + float(seconds) if here else 0.0
         longest = max(longest, run)
     return longest
@@ -88,7 +92,7 @@ CONTROLS = (
     *unmoved_by_encoding(again=1e-5, crf18=0.02, crf28=0.05),
     *unmoved_by_prompts(),
     *unmoved_by_timing(repeats=0.01, fewer=0.05),
-    NotAbove("jitter", "torn people are not more intact; how much worse is up to the detector's training", within=0.02),
+    Lowers("jitter", "torn faces and limbs are broken people", by=0.02, where_at_least=0.5),
     NotAbove("noise", "noise must not hide broken people", within=0.05),
     NotAbove("blur", "blur must not hide broken people", within=0.05),
     Keeps("reversed", "frames are looked at one by one", within=0.02),
@@ -96,7 +100,8 @@ CONTROLS = (
     Keeps("flicker", "people are as intact as before", within=0.05),
     Keeps("pillars", "bars are cropped", within=0.05),
 )
-"""Written before any result was seen."""
+"""Written before any result was seen. Jitter lowers, and does not only not raise: a detector that never finds a box passes all
+the others."""
 
 
 def _question(text: str, contrary: str) -> Question:
@@ -143,7 +148,9 @@ INTACT = (
             settings=SETTINGS,
             extra="artifacts",
         ),
-        _judged.method({"frames": FRAMES, "intact": " ".join(q.text for q in INTACT), "person_probability": PERSON_PROBABILITY}),
+        _judged.method(
+            {"frames": FRAMES, "questions": _judged.words([PERSON, *INTACT]), "person_probability": PERSON_PROBABILITY}
+        ),
     ),
     raw={
         "mean_severity_0_1": "severity averaged over time; the score is 1 minus it",
@@ -167,32 +174,37 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
     people = tools.network(PERSON_DETECTOR)(frames[spread(len(frames), PERSON_FRAMES)])
     person = max((float(p[:, 4].max()) for p in people if len(p)), default=0.0)
     if person < PERSON_PROBABILITY:
-        return Skipped(reason="no person", raw={"person_probability_0_1": round(person, 6), **clip.common_raw()})
+        return Skipped(reason="no person", raw={"person_probability_0_1": round(person, 6)})
     detector = tools.network(ARTIFACT_DETECTOR)
-    score, raw = scored([counted(boxes) for boxes in detector(frames)], clip.grid_times, detector.classes)
-    return Reading(score=score, raw={**raw, "person_probability_0_1": round(person, 6), **clip.common_raw()})
+    end, boxes = clip.facts.measured_seconds, [counted(found) for found in detector(frames)]
+    score, raw = scored(boxes, clip.grid_times, end, detector.classes)
+    return Reading(score=score, raw={**raw, "person_probability_0_1": round(person, 6)})
 
 
 def judged(clip: Clip, judge: Judge) -> Reading | Skipped:
     """Mean probability that hands, faces, limbs and bodies are intact, of 8 frames; skipped where the judge sees nobody."""
     seen = spread_over(clip, FRAMES)
-    person, *answers = judge.ask(seen, [PERSON, *INTACT])
-    raw = {"person_probability_0_1": round(person.expected, 6), **_judged.raw(answers), **clip.common_raw()}
+    person, *answers = judge.consider(seen, [PERSON, *INTACT])
+    raw = {"person_probability_0_1": round(trusted(person).expected, 6)}
     if person.expected < PERSON_PROBABILITY:
         return Skipped(reason="no person", raw=raw)
-    return Reading(score=_judged.score(answers), raw=raw)
+    # Whether hands are well formed where there are none is no yes-or-no question: only now must the others be answered.
+    return Reading(score=_judged.score([trusted(a) for a in answers]), raw={**raw, **_judged.raw(answers)})
 
 
-def scored(boxes: list[Boxes], times: Floats, classes: tuple[str, ...]) -> tuple[float, dict[str, Any]]:
-    """Score and raw values from each grid frame's counted boxes."""
+def scored(
+    boxes: list[Boxes], times: Floats, end_seconds: float, classes: tuple[str, ...]
+) -> tuple[float, dict[str, Any]]:  # fmt: skip
+    """Score and raw values from each grid frame's counted boxes; the last frame stands until `end_seconds`."""
+    seconds = seconds_each(times, end_seconds)
     severities = np.array([severity(b) for b in boxes])
     present = np.array([len(b) > 0 for b in boxes])
-    mean, worst = mean_over_time(severities, times), int(severities.argmax())
+    mean, worst = mean_over_time(severities, seconds), int(severities.argmax())
     return float(np.clip(1.0 - mean, 0.0, 1.0)), {
         "mean_severity_0_1": round(mean, 6),
         "worst_severity_0_1": round(float(severities[worst]), 6),
-        "longest_run_seconds": round(longest_run(present, times), 6),
-        "artifact_time_share": round(mean_over_time(present.astype(np.float64), times), 6),
+        "longest_run_seconds": round(longest_run(present, seconds), 6),
+        "artifact_time_share": round(mean_over_time(present.astype(np.float64), seconds), 6),
         "boxes_per_frame_mean": round(sum(len(b) for b in boxes) / len(boxes), 6),
         "frames_count": len(boxes),
         "evidence": {

@@ -68,7 +68,7 @@ CONTROLS = (
 def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skipped:
     if clip.frozen and clip.facts.measured_seconds >= SHORTEST_FROZEN_SECONDS:
         raw = {"first_frame_cosine": 1.0, "neighbour_cosine": 1.0, "lowest_cosine": 1.0, "frames_count": 1}
-        return Reading(score=1.0, raw={**raw, **clip.common_raw()})
+        return Reading(score=1.0, raw={**raw})
     if len(clip.grid) < SHORTEST_GRID:
         return Skipped(reason=f"too short: {len(clip.grid)} distinct frame on the grid, {SHORTEST_GRID} needed")
     with_first, with_previous = likenesses(tools.share(dino_tokens))
@@ -82,7 +82,6 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
             "lowest_cosine": round(float(both[worst]), 6),
             "frames_count": len(clip.grid),
             "evidence": {"least_alike_time_seconds": round(float(clip.grid_times[1 + worst]), 3)},
-            **clip.common_raw(),
         },
     )
 

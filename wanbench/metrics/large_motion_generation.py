@@ -81,7 +81,7 @@ CONTROLS = (
 )
 def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skipped:
     if clip.frozen and clip.facts.measured_seconds >= SHORTEST_FROZEN_SECONDS:
-        return Reading(score=0.0, raw={"flow_top5_diag_per_s": 0.0, **clip.common_raw()})
+        return Reading(score=0.0, raw={"flow_top5_diag_per_s": 0.0})
     if len(clip.grid) < SHORTEST_GRID:
         return Skipped(reason=f"too short: {len(clip.grid)} distinct frames on the grid, {SHORTEST_GRID} needed")
     if reason := _flow.too_small(clip):
@@ -89,7 +89,8 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
     flow = tools.share(_flow.FLOWS[tools.method.name])
     coherence = tools.share(_flow.COHERENCES[tools.method.name])
     if not coherence.frames:
-        return Skipped(reason=f"too short: no {SHORTEST_GRID} grid frames in a row without a cut")
+        short = f"too short: no {SHORTEST_GRID} grid frames in a row without a cut"
+        return Skipped(reason=short, raw={"cuts_count": len(flow.cut_times)})
     fastest = [top_mean(speed) for speed in coherence.checked]
     plain = [top_mean(_dis.norm(_flow.sparse(flow.forward[i]))) / flow.diagonal / flow.seconds[i] for i in coherence.frames]
     r, plain_r = float(np.mean(fastest)), float(np.mean(plain))
@@ -107,7 +108,6 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
             "residual_top5_diag_per_s": round(residual, 6),
             "frames_measured_count": len(fastest),
             "cuts_count": len(flow.cut_times),
-            **clip.common_raw(),
             "evidence": {"fastest_time_seconds": round(float(clip.grid_times[coherence.frames[int(np.argmax(fastest))]]), 3)},
         },
     )

@@ -48,6 +48,5 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
                 "asked": asked,
                 "frames": [{"seconds": round(f.seconds, 3), "counts": found.counts} for found, f, _ in counted],
             },
-            **clip.common_raw(),
         },
     )

@@ -45,8 +45,8 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
     if isinstance(questions, str):
         return Skipped(reason=questions)
     if reason := _judged.still(clip):
-        return Skipped(reason=reason, raw=clip.common_raw())
+        return Skipped(reason=reason)
     answers = _judged.judge_of(tools).ask(spread_over(clip, EVENT_FRAMES), questions)
     event = next(a for a in answers if a.question.about == "event")
-    raw = {"event_probability_0_1": round(event.expected, 6), **_judged.raw(answers), **clip.common_raw()}
+    raw = {"event_probability_0_1": round(event.expected, 6), **_judged.raw(answers)}
     return Reading(score=_judged.score(answers), raw=raw)

@@ -85,7 +85,6 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
             "alignment_cosine": round(aligned, 6),
             "frames_count": len(clip.grid),
             "evidence": evidence,
-            **clip.common_raw(),
         },
     )
 

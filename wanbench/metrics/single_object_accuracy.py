@@ -53,6 +53,5 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
             "asked_count": asked,
             "frames_count": FRAMES,
             "evidence": {"frames": [{"seconds": round(f.seconds, 3), "counts": found.counts} for found, f, _ in counted]},
-            **clip.common_raw(),
         },
     )

@@ -28,7 +28,7 @@ CONTROLS = (
     Keeps("thrice", "repeated frames are dropped before anything is measured", within=0.02),
     NotAbove("half_rate", "fewer frames are not smoother", within=0.05),
     NotAbove("dropped", "a stuttering clip is not smoother", within=0.05),
-    Lowers("other_prompt", "another motion was asked for, which is half of the score", by=0.1),
+    Lowers("other_prompt", "another motion was asked for, which is half of the score", by=0.1, where_at_least=0.5),
     Skips("empty_prompt", "nothing was asked for"),
     Lowers("frozen", "the motion does not happen", by=0.2, where_at_least=0.5),
     Lowers("shuffled", "everything jumps", by=0.2, where_at_least=0.5),
@@ -49,7 +49,11 @@ CONTROLS = (
     version=1,
     methods=(
         _judged.method(
-            {"asked_window_seconds": WINDOW_SECONDS, "asked_frames_per_second": WINDOW_PER_SECOND, "fluid": FLUID.text},
+            {
+                "asked_window_seconds": WINDOW_SECONDS,
+                "asked_frames_per_second": WINDOW_PER_SECOND,
+                "fluid": _judged.words([FLUID]),
+            },
             needs="a question about its motion",
         ),
     ),
@@ -67,7 +71,7 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
     if isinstance(motion, str):
         return Skipped(reason=motion)
     if reason := _judged.still(clip):
-        return Skipped(reason=reason, raw=clip.common_raw())
+        return Skipped(reason=reason)
     asked = [_judged.judge_of(tools).ask(window, [FLUID, *motion]) for window in windows(clip)]
     fluid = [answers[0].expected for answers in asked]
     moving = [_judged.score(answers[1:]) for answers in asked]
@@ -80,6 +84,5 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
             "worst_window_0_1": round(min(scores), 6),
             "windows_count": len(scores),
             **_judged.raw([answer for answers in asked for answer in answers]),
-            **clip.common_raw(),
         },
     )

@@ -37,6 +37,13 @@ TEMPLATES = (
     "second, one of: {choices}).",
 )
 
+SETTINGS: dict[str, str | int | float] = {
+    "frames": FRAMES,
+    "relation": " / ".join(TEMPLATES),
+    "axes": "; ".join(", ".join(axis) for axis in AXES),
+    "max_tokens": _counting.MAX_TOKENS,
+}
+
 ONE_FRAME = 1 / FRAMES
 """A score's step."""
 CONTROLS = (
@@ -50,7 +57,7 @@ CONTROLS = (
     id="spatial_position_accuracy",
     pillar="instruction",
     version=1,
-    methods=(_judged.method({"frames": FRAMES, "relation": TEMPLATES[0]}, needs="a relation of two objects"),),
+    methods=(_judged.method(SETTINGS, needs="a relation of two objects"),),
     raw={
         "both_seen_share": "share of the frames in which both objects are seen",
         "frames_count": "frames asked about",
@@ -74,7 +81,6 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
                 "asked": dict(relation),
                 "frames": [{"seconds": round(f.seconds, 3), **found} for found, f, _ in looked],
             },
-            **clip.common_raw(),
         },
     )
 

@@ -52,6 +52,5 @@ def measure(clip: Clip, prompt: Prompt | None, tools: Tools) -> Reading | Skippe
             "worst_frame_0_1": round(min(score for score, _ in scores), 6),
             "frames_count": FRAMES,
             **_judged.raw([answer for answers, _ in frames for answer in answers]),
-            **clip.common_raw(),
         },
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -135,11 +135,24 @@ def lacks(fields: Mapping[str, Any]) -> Iterator[str]:
             yield f"needs `{field}`"
     if dimension in ("smoothness", "action_instruction_following") and not fields.get("action"):
         yield "needs `action`"
-    for about in (*ASKED_ABOUT.get(dimension, ()), *(("camera",) if needs_judged_camera(fields) else ())):
-        if not any(question.get("about") == about for question in questions):
-            yield f"needs a question about {about!r}"
+    labels = {question.get("about") for question in labelled(questions, fields)}
+    yield from (f"needs a question about {about!r}" for about in _abouts(fields) if about not in labels)
     if dimension == "physical_plausibility" and len(questions) < QUESTIONS_OF_PHYSICS:
         yield f"needs {QUESTIONS_OF_PHYSICS} questions or more, not {len(questions)}"
+
+
+def labelled(questions: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The questions with what each is about. Where none says so they are taken in the order that the line's dimension needs:
+    the first one asks whether the event happens, all after it look for violations of physics."""
+    abouts = _abouts(fields)
+    if not abouts or any("about" in question for question in questions):
+        return [dict(question) for question in questions]
+    return [{**question, "about": abouts[min(k, len(abouts) - 1)]} for k, question in enumerate(questions)]
+
+
+def _abouts(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the questions of a line must be about."""
+    return ("camera",) if needs_judged_camera(fields) else ASKED_ABOUT.get(str(fields.get("dimension") or ""), ())
 
 
 def needs_judged_camera(fields: Mapping[str, Any]) -> bool:

@@ -185,6 +185,8 @@ def parse_prompt(fields: Mapping[str, Any], where: str, *, checked: bool = False
     kept = {k: v for k, v in fields.items() if k not in ("video", "prompt", "prompt_id", "seed") and v not in (None, "")}
     if not checked and (broken := next(rules.breaches(kept), None)):
         raise UsageError(f"{where}: {broken}")
+    if questions := kept.get("questions"):
+        kept["questions"] = rules.labelled(questions, kept)
     given = texts(kept["text"])
     raw = texts(kept.get("raw_text", given))
     return Prompt(
