@@ -87,7 +87,9 @@ def score(
     found = find(
         chosen, suite=loaded, prompts_file=Path(prompts) if prompts else None, limit=limit, tick=listener.hashing
     )  # fmt: skip
-    plan = make_plan(found, choices, profile, loaded, language, ways.every_dimension(loaded))
+    plan = make_plan(
+        found, choices, profile, loaded, language, all_dimensions=ways.every_dimension(loaded), limited=limit is not None
+    )  # fmt: skip
     for warning in plan.warnings:
         listener.warning(warning)
     where = Path(out) if out else Path("runs") / f"{slug(chosen[0].name)}-{plan.hash()}"

@@ -11,7 +11,10 @@ from typing import Any
 
 from wanbench import record, vbench
 from wanbench.errors import MissingDependency, UsageError
-from wanbench.types import Measurement
+from wanbench.stats import mean
+from wanbench.types import SCORE_DECIMALS, Measurement
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(run: Path, format: str) -> bytes:
@@ -56,13 +59,18 @@ def _leaves(prefix: str, value: dict[str, Any]) -> list[tuple[str, Any]]:
     return leaves
 
 
+def inert_cell(value: Any) -> Any:
+    """A text from outside as a spreadsheet may hold it: one that begins as a formula does gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA_STARTS else value
+
+
 def _csv(rows: Sequence[Measurement]) -> bytes:
     flat = [_flat(row) for row in rows]
     columns = list(dict.fromkeys(key for row in flat for key in row))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows({key: inert_cell(value) for key, value in row.items()} for row in flat)
     return text.getvalue().encode()
 
 
@@ -91,7 +99,7 @@ def _vbench(rows: Sequence[Measurement]) -> bytes:
         scored = [row for row in rows if row.dimension == dimension and row.score is not None and not row.exploratory]
         if scored:
             videos = [{"video_path": row.video, "video_results": row.score} for row in scored]
-            results[dimension] = [sum(row.score or 0.0 for row in scored) / len(scored), videos]
+            results[dimension] = [round(mean([row.score or 0.0 for row in scored]), SCORE_DECIMALS), videos]
     return json.dumps(results, indent=2).encode() + b"\n"
 
 

@@ -89,6 +89,8 @@ class Moments:
 def frechet_distance(real: Statistics, generated: Statistics) -> Distance:
     """FID between two sets. Raises `UsageError` when they were not made alike."""
     refuse_unlike(real.circumstances, generated.circumstances)
+    if real.mean_D.shape != generated.mean_D.shape:
+        raise UsageError(f"the sets have {len(real.mean_D)} and {len(generated.mean_D)} features: one of them is damaged")
     mean_part = float(np.sum((real.mean_D - generated.mean_D) ** 2))
     # With half = V sqrt(w), of as many columns as the rank, C^(1/2) = half V': turning by V leaves singular values as they are.
     cross = float(np.linalg.svd(half(real.covariance_DD).T @ half(generated.covariance_DD), compute_uv=False).sum())
@@ -148,12 +150,15 @@ def load_statistics(path: Path) -> Statistics:
                 )
             mean, covariance, count = arrays["mu"], arrays["sigma"], int(arrays["count"])
             circumstances = json.loads(str(arrays["circumstances"]))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} cannot be read as saved statistics ({error})") from error
+    if not isinstance(circumstances, dict) or count < 2 or mean.dtype != np.float64 or covariance.dtype != np.float64:
+        raise UsageError(f"{path} is damaged: {count} pictures, {mean.dtype} and {covariance.dtype} numbers")
     if circumstances.pop("version", None) != VERSION:
         raise UsageError(f"{path} was saved by another version of wanbench: make it again from its pictures")
     if (
         mean.ndim != 1
+        or not len(mean)
         or covariance.shape != (len(mean), len(mean))
         or not (np.isfinite(mean).all() and np.isfinite(covariance).all())
     ):

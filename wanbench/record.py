@@ -74,12 +74,25 @@ def read_json(path: Path) -> JSONObject:
     return value
 
 
+def read_finished(run: Path) -> JSONObject:
+    """`run.json` of a run that this version can read and that has ended. Raises `UsageError`."""
+    info = read_json(run / RUN)
+    if info.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(f"{run} was written by another version of wanbench (schema {info.get('schema_version')}, "
+                         f"this one reads {SCHEMA_VERSION}): score the videos again")  # fmt: skip
+    if info.get("status") == "interrupted":
+        raise UsageError(f"{run} was interrupted: give its command again to finish it")
+    return info
+
+
 def read_measurements(path: Path) -> Iterator[Measurement]:
     """The lines of a record; a torn last line is dropped. Raises `UsageError` for a damaged line before the last."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     decoder = msgspec.json.Decoder(Measurement)
     lines = content.split(b"\n")
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn, or nothing

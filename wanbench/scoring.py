@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from wanbench import stats
@@ -26,20 +27,31 @@ def summarise(
     subsets: Mapping[str, str],
     weights: Weighting,
     seed: int,
+    asked: Mapping[str, int] = MappingProxyType({}),
 ) -> JSONObject:
-    """The content of `summary.json`. `subsets`: prompt id -> subset. Raises `UsageError` for results that cannot be averaged."""
+    """The content of `summary.json`. Raises `UsageError` for results that cannot be averaged.
+
+    `subsets`: prompt id -> subset. `asked`: dimension -> prompts of the suite that were to be measured in it, where videos for
+    some of them may not even be there.
+    """
     groups: dict[str, dict[str, list[Measurement]]] = defaultdict(lambda: defaultdict(list))
     for measurement in measurements:
         if not measurement.exploratory:
             groups[measurement.candidate][measurement.dimension].append(measurement)
-    summary = {name: _candidate(dimensions, subsets, weights, seed) for name, dimensions in sorted(groups.items())}
+    summary = {name: _candidate(dimensions, subsets, weights, seed, asked) for name, dimensions in sorted(groups.items())}
     return {"schema_version": 1, "candidates": summary}
 
 
-def _candidate(groups: Mapping[str, list[Measurement]], subsets: Mapping[str, str], weights: Weighting, seed: int) -> JSONObject:
+def _candidate(
+    groups: Mapping[str, list[Measurement]],
+    subsets: Mapping[str, str],
+    weights: Weighting,
+    seed: int,
+    asked: Mapping[str, int],
+) -> JSONObject:
     ordered = sorted(groups, key=lambda d: (list(FOURTEEN).index(d) if d in FOURTEEN else len(FOURTEEN), d))
     prompts = {dimension: prompt_scores(groups[dimension]) for dimension in ordered}
-    scores = {d: list(prompts[d].values()) for d in ordered if d in FOURTEEN and _counts(groups[d], prompts[d])}
+    scores = {d: list(prompts[d].values()) for d in ordered if d in FOURTEEN and _counts(groups[d], prompts[d], asked.get(d, 0))}
     counted = _parts(scores, seed)
     entry: JSONObject = {
         "dimensions": {d: _dimension(groups[d], prompts[d], subsets) for d in ordered},
@@ -50,7 +62,8 @@ def _candidate(groups: Mapping[str, list[Measurement]], subsets: Mapping[str, st
     entry["weighted"] = {**total, "weights": weights.name, "complete": complete}
     entry["uniform"] = _total(counted, weighting.load("uniform").weights) if complete else NOTHING
     if not complete and any(weights.weights[d] for d in counted):  # a fitted set may give them all no weight
-        entry["partial"] = {**_total(counted, weights.weights), "dimensions": list(counted)}
+        beside = _total(counted, weighting.load("uniform").weights)
+        entry["partial"] = {**_total(counted, weights.weights), "dimensions": list(counted), "uniform": beside}
     return entry
 
 
@@ -87,9 +100,9 @@ def prompt_scores(group: Sequence[Measurement]) -> dict[str, float]:
     return {prompt: stats.mean(scores) for prompt, scores in seeds.items()}
 
 
-def _counts(group: Sequence[Measurement], measured: Mapping[str, float]) -> bool:
+def _counts(group: Sequence[Measurement], measured: Mapping[str, float], asked: int) -> bool:
     expected = {m.prompt_id or m.video for m in group}
-    return bool(measured) and len(measured) >= SMALLEST_MEASURED_SHARE * len(expected)
+    return bool(measured) and len(measured) >= SMALLEST_MEASURED_SHARE * max(asked, len(expected))
 
 
 def _dimension(group: Sequence[Measurement], measured: Mapping[str, float], subsets: Mapping[str, str]) -> JSONObject:

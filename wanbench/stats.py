@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 CONFIDENCE = 0.95
+ROUNDING_VARIANCE = 1e-16
+"""Scores have six decimals: what is under a hundredth of a step, squared, is rounding of equal ones."""
 LARGEST_EFFECTIVE_FACTOR = 30
 """n prompts never count as more than 30 n coin tosses, however little their scores vary."""
 RESAMPLES = 10_000
@@ -58,7 +60,7 @@ def wilson(values: Sequence[float]) -> tuple[float, float]:
     if n == 1:
         return 0.0, 1.0
     p, spread = mean(values), variance(values)
-    effective = n if spread == 0 else min(LARGEST_EFFECTIVE_FACTOR * n, n * p * (1 - p) / spread)
+    effective = n if spread <= ROUNDING_VARIANCE else min(LARGEST_EFFECTIVE_FACTOR * n, n * p * (1 - p) / spread)
     t = t_quantile(n - 1, 0.5 + CONFIDENCE / 2)
     centre = (p + t * t / (2 * effective)) / (1 + t * t / effective)
     half = t / (1 + t * t / effective) * math.sqrt(p * (1 - p) / effective + t * t / (4 * effective * effective))

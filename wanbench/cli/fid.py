@@ -45,6 +45,8 @@ def fid(
 
     if save_real is not None and save_real.suffix.lower() != SAVED:
         raise UsageError(f"--save-real writes an {SAVED} file, not {save_real.name}")
+    if save_real is not None and not save_real.absolute().parent.is_dir():
+        raise UsageError(f"--save-real: there is no folder {save_real.parent}; make it first")
     with _bar(shown=not (no_progress or quiet)) as tick:
         one, other = load_sets(real, generated, device=device, batch_size=batch_size, threads=cores(), tick=tick)
     if save_real is not None:

@@ -65,10 +65,12 @@ def may_go_unread() -> Iterator[None]:
 
 
 def _say(text: str, verbose: bool) -> None:
+    from wanbench.reports.terminal import printable  # brings the terminal's library, which a command that goes well may not need
+
     with contextlib.suppress(BrokenPipeError):  # the exit code still tells
         if verbose:
             traceback.print_exc()
-        print(f"wanbench: {' '.join(text.split())}", file=sys.stderr)
+        print(f"wanbench: {printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 def _drop_output() -> None:

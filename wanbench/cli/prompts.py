@@ -53,6 +53,7 @@ def list_(
 ) -> None:
     """The shipped suites; with --suite or --dimensions, prompts by id."""
     from wanbench.prompts.suite import SHIPPED, given, load_suite
+    from wanbench.reports.terminal import printable
 
     if suite is None and dimensions is None:
         rows = [_facts(load_suite(name)) for name in SHIPPED]
@@ -69,7 +70,7 @@ def list_(
         _json([p.fields for p in found])
         return
     for prompt in found:
-        print(f"{prompt.id}\t{' '.join(given(prompt, language.value).split())}")
+        print(printable(str(prompt.id)), printable(" ".join(given(prompt, language.value).split())), sep="\t")
 
 
 @app.command()
@@ -202,6 +203,7 @@ def rewrite(
     from wanbench.prompts.suite import load_suite
 
     loaded, chat = load_suite(suite), ChatServer(url=server, model=llm)
+    _require_other(out, suite)
     _derive("rewriting", out, quiet, no_progress, lambda tick: ask(loaded, chat, out, concurrency=concurrency, tick=tick))
 
 
@@ -226,7 +228,15 @@ def annotate(
     from wanbench.prompts.suite import load_suite
 
     loaded, chat = load_suite(file), ChatServer(url=server, model=llm)
+    _require_other(out, file)
     _derive("annotating", out, quiet, no_progress, lambda tick: ask(loaded, chat, out, concurrency=concurrency, tick=tick))
+
+
+def _require_other(out: Path, suite: str) -> None:
+    from wanbench.errors import UsageError
+
+    if out.resolve() == Path(suite).resolve():
+        raise UsageError(f"{out} is the suite itself, which is not touched; choose another --out")
 
 
 def _derive(

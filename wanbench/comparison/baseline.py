@@ -17,7 +17,6 @@ from wanbench.comparison.conditions import suite_facts
 from wanbench.comparison.sides import Measured, Outcome, Side, sides
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
-from wanbench.types import JSONObject
 
 KIND = "wanbench baseline"
 SCHEMA_VERSION = 1
@@ -28,10 +27,10 @@ def read_side(text: str) -> Side:
     if _exists(text):
         path, name = Path(text), None
     else:
-        before, colon, after = text.rpartition(":")
-        if not colon or not _exists(before):
+        colons = [k for k, character in enumerate(text) if character == ":" and _exists(text[:k])]
+        if not colons:
             raise UsageError(f"{text} is neither a run nor a baseline file (one candidate of a run is written RUN:CANDIDATE)")
-        path, name = Path(before), after
+        path, name = Path(text[: colons[-1]]), text[colons[-1] + 1 :]
     if path.is_file():
         side = _read_file(path)
         if name not in (None, side.candidate):
@@ -47,22 +46,11 @@ def read_side(text: str) -> Side:
 
 def read_run(run: Path) -> dict[str, Side]:
     """Candidate -> side, of a finished run. Raises `UsageError`."""
-    info = read_finished(run)
+    info = record.read_finished(run)
     found = sides(record.read_all(run / record.RECORD), info.get("suite"), record.as_text(run))
     if not found:
         raise UsageError(f"{run} holds no measurement")
     return found
-
-
-def read_finished(run: Path) -> JSONObject:
-    """`run.json` of a run that this version can read and that has ended. Raises `UsageError`."""
-    info = record.read_json(run / record.RUN)
-    if info.get("schema_version") != record.SCHEMA_VERSION:
-        raise UsageError(f"{run} was written by another version of wanbench (schema {info.get('schema_version')}, "
-                         f"this one reads {record.SCHEMA_VERSION}): score the videos again")  # fmt: skip
-    if info.get("status") == "interrupted":
-        raise UsageError(f"{run} was interrupted: give its command again to finish it")
-    return info
 
 
 def save(side: Side, path: Path) -> None:

@@ -168,7 +168,10 @@ def compare(
         raise Incomparable(f"{a.label} and {b.label} cannot be compared: {'; '.join(wrong)}; --allow-mismatch overrides this")
     [(compared, totals)] = conclude([match(a, b, chosen, words)], weights, seed)
     if not any(d.difference for d in compared):
-        reasons = "; ".join(f"{d.dimension}: {d.reason}" for d in compared) or "no clip that has a prompt was measured"
+        reasons = (
+            "; ".join(f"{d.dimension}: {d.reason}" for d in compared)
+            or "no clip that has a prompt was measured, or no dimension asked for"
+        )
         raise Incomparable(f"{a.label} and {b.label} cannot be compared: {reasons}")
     return Comparison(
         a=a,

@@ -34,6 +34,8 @@ class Conditions:
 
 def suite_facts(suite: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """What is kept of a run's suite."""
+    if suite is not None and not isinstance(suite, Mapping):
+        raise UsageError(f"the suite is told as {suite!r}: run.json or the baseline is damaged")
     return {key: suite.get(key) for key in SUITE_FACTS} if suite else None
 
 

@@ -18,6 +18,7 @@ from wanbench.comparison.conditions import Incomparable
 from wanbench.comparison.policy import Policy, Rule, Tier
 from wanbench.comparison.sides import Side
 from wanbench.fourteen import FOURTEEN, title
+from wanbench.scoring import SMALLEST_MEASURED_SHARE
 from wanbench.weights import weighting
 from wanbench.weights.weighting import Weighting
 
@@ -126,6 +127,10 @@ def _verdict(checks: Sequence[Check]) -> tuple[Verdict, str]:
 def _total(comparison: Comparison, policy: Policy, weights: Weighting, seed: int) -> Check:
     total = next(t for t in comparison.totals if t.name == "weighted")
     lost = _lost(comparison, total)
+
+    def own_prompts(dimension: str) -> int:
+        return len(comparison.b.dimensions[dimension].scores)
+
     differences = {d.dimension: list(d.differences.values()) for d in comparison.dimensions if d.dimension in total.dimensions}
     low = high = None
     if total.difference:
@@ -143,6 +148,8 @@ def _total(comparison: Comparison, policy: Policy, weights: Weighting, seed: int
         verdict, reason = _decide(low, high, policy.total, below=high < -policy.total.noise_floor)
         if verdict == "PASS" and lost:
             verdict, reason = _undecided(f"the baseline's score also counts {', '.join(lost)}")
+        if verdict == "PASS" and (few := _too_few_shared(total.n, sum(map(own_prompts, total.dimensions)))):
+            verdict, reason = _undecided(few)
     return Check(
         name=TOTAL,
         title=f"Weighted score, {total.weights}",
@@ -173,7 +180,8 @@ def _dimensions(comparison: Comparison, policy: Policy) -> list[Check]:
     adjusted: dict[str, float] = {}
     for tier in ("block", "warn"):  # what only warns must not weaken what blocks
         adjusted |= paired.holm({name: p[name] for name in p if tiers[name] == tier})
-    return [_dimension(d, tiers[d.dimension], policy, adjusted.get(d.dimension, 1.0)) for d in compared]
+    own = {name: len(measured.scores) for name, measured in comparison.b.dimensions.items()}
+    return [_dimension(d, tiers[d.dimension], policy, adjusted.get(d.dimension, 1.0), own.get(d.dimension, 0)) for d in compared]
 
 
 def _absent(comparison: Comparison, policy: Policy) -> list[DimensionComparison]:
@@ -213,7 +221,13 @@ def _p_below(compared: DimensionComparison, rule: Rule) -> float:
     return max(p, paired.sign_flip_below(differences)) if few else p
 
 
-def _dimension(compared: DimensionComparison, tier: Tier, policy: Policy, p: float) -> Check:
+def _too_few_shared(shared: int, own: int) -> str | None:
+    """A candidate that leaves out the prompts it is bad at would pass: what the baseline measured must be there."""
+    few = shared < SMALLEST_MEASURED_SHARE * own
+    return f"only {shared} of the baseline's {own} prompts were measured" if few else None
+
+
+def _dimension(compared: DimensionComparison, tier: Tier, policy: Policy, p: float, own_prompts: int) -> Check:
     rule = policy.rule(compared.dimension)
     low = high = None
     if compared.difference is None:
@@ -226,6 +240,8 @@ def _dimension(compared: DimensionComparison, tier: Tier, policy: Policy, p: flo
             verdict, reason = _undecided("too few of its prompts were measured for it to count")
         else:
             verdict, reason = _decide(low, high, rule, below=p <= 1 - policy.confidence)
+        if verdict == "PASS" and (lacking := _too_few_shared(compared.n, own_prompts)):
+            verdict, reason = _undecided(lacking)
     candidate, baseline = compared.scores or (None, None)
     return Check(
         name=compared.dimension,

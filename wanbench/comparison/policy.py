@@ -61,7 +61,7 @@ def read_policy(path: Path) -> Policy:
         value = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"the policy {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the policy {path} is not valid TOML ({error})") from error
     try:
         return _policy(value, str(path))

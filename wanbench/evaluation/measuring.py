@@ -238,7 +238,7 @@ def conclude(run: RunDirectory, plan: Plan, seed: int, weighted_by: str = weight
     subsets = {i: p.subset for i, p in prompts.items() if p.subset}
     weights = weighting.load(weighted_by)
     with record.uncollected():
-        summary = {**summarise(rows, subsets, weights, seed), **in_one_run(rows, weights, seed)}
+        summary = {**summarise(rows, subsets, weights, seed, plan.asked), **in_one_run(rows, weights, seed)}
     record.write_json(run.path / record.SUMMARY, summary)
     write_page(run.path)
     return load(run.path)

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from wanbench.evaluation.samples import Found
 from wanbench.fourteen import FOURTEEN
 from wanbench.prompts.suite import Suite
 from wanbench.record import as_text
+from wanbench.scoring import SMALLEST_MEASURED_SHARE
 from wanbench.types import JSONObject, Measured, Profile, Sample
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -76,6 +77,9 @@ class Plan:
     language: str
     """Which of the suite's texts the candidates were given; its own track, like `raw` and `rewritten`."""
     warnings: tuple[str, ...]
+    asked: Mapping[str, int] = field(default_factory=dict)
+    """Dimension -> prompts of the suite that are to be measured in it, whether or not there is a video for each; empty where the
+    samples are all that was asked for."""
     identity: str | None = None
     """Of videos that are yet to be made: a digest of the model and its settings, which stands for the files."""
 
@@ -207,9 +211,19 @@ def _checkpoints(method: Method) -> list[str]:
 
 
 def make_plan(
-    found: Found, choices: Mapping[str, Choice], profile: Profile, suite: Suite | None, language: str, all_dimensions: bool
-) -> Plan:  # fmt: skip
-    """Every sample in every dimension that it is expected in. Raises `UsageError` when that is nothing."""
+    found: Found,
+    choices: Mapping[str, Choice],
+    profile: Profile,
+    suite: Suite | None,
+    language: str,
+    *,
+    all_dimensions: bool,
+    limited: bool,
+) -> Plan:
+    """Every sample in every dimension that it is expected in; `limited`: some were left out on purpose.
+
+    Raises `UsageError` when that is nothing.
+    """
     jobs = tuple(
         Job(sample=sample, expected=expected, unreadable=found.unreadable.get(sample.path))
         for sample in found.samples
@@ -221,7 +235,36 @@ def make_plan(
         )
     if not jobs:
         raise UsageError("no video belongs to a prompt of the chosen dimensions; give --all-dimensions or other --dimensions")
-    return Plan(jobs=jobs, choices=choices, profile=profile, suite=suite, language=language, warnings=found.warnings)
+    asked = {} if suite is None or limited else _asked(suite, choices)
+    return Plan(
+        jobs=jobs,
+        choices=choices,
+        profile=profile,
+        suite=suite,
+        language=language,
+        warnings=(*found.warnings, *_lacking(jobs, asked)),
+        asked=asked,
+    )
+
+
+def _asked(suite: Suite, choices: Mapping[str, Choice]) -> dict[str, int]:
+    """Dimension -> prompts of the suite, of the dimensions that are measured."""
+    return {d: sum(p.dimension in (None, d) for p in suite.prompts.values()) for d, c in choices.items() if c.fingerprint}
+
+
+def _lacking(jobs: Sequence[Job], asked: Mapping[str, int]) -> Iterator[str]:
+    """Of each candidate, the dimensions that will not count for want of videos."""
+    there: dict[str, dict[str, set[str | None]]] = {}
+    for job in jobs:
+        own = there.setdefault(job.sample.candidate, {})
+        for dimension, exploratory in job.expected.items():
+            if not exploratory:
+                own.setdefault(dimension, set()).add(job.sample.prompt_id)
+    for candidate, own in there.items():
+        few = [f"{d} {len(p)} of {asked[d]}" for d, p in own.items() if len(p) < SMALLEST_MEASURED_SHARE * asked.get(d, 0)]
+        if few:
+            yield (f"{candidate} has videos for too few prompts of the suite for these dimensions to count in a total, which "
+                   f"begins at {SMALLEST_MEASURED_SHARE:.0%}: {', '.join(few)}")  # fmt: skip
 
 
 def expected_in(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanbench.comparison.baseline import read_side
+from wanbench.comparison.comparing import counts
 from wanbench.comparison.conditions import Conditions, mismatches
 from wanbench.comparison.gating import PASSED, REGRESSED, UNDECIDED, Verdict
 from wanbench.comparison.policy import Policy, read_policy
@@ -81,7 +82,8 @@ class Contest:
         weights = weighting.load(policy.weights).weights
         if policy.total.tier == "ignore":
             raise UsageError(f"{policy.source} ignores the weighted score, and --sequential decides on nothing else")
-        looked_at = [d for d in baseline.dimensions if weights.get(d, 0) > 0 and policy.rule(d).tier != "ignore"]
+        weighty = [d for d in baseline.dimensions if weights.get(d, 0) > 0 and policy.rule(d).tier != "ignore"]
+        looked_at = [d for d in weighty if counts(baseline.dimensions[d])]  # the others are not in the baseline's score
         here = _planned(suite, language, {d: c.fingerprint for d, c in choices.items() if c.fingerprint and not c.skip})
         if wrong := mismatches(baseline.conditions, here, looked_at):
             raise UsageError(f"{baseline.label} cannot be compared with what this run would measure: {'; '.join(wrong)}")

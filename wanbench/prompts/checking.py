@@ -62,6 +62,11 @@ def check(name: str) -> Report:
             usable.append((where, fields))
     if not lines and not errors:
         raise UsageError(f"the suite {name} is empty")
+    if not errors:
+        try:
+            load_suite(name)
+        except UsageError as error:  # what no line shows by itself
+            errors.append((name, str(error)))
     return Report(lines=lines, errors=tuple(errors), warnings=(*warnings, *_too_close(usable)))
 
 

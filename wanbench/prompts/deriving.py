@@ -10,7 +10,7 @@ from typing import Any
 
 from wanbench.chat import ServerError
 from wanbench.errors import OutputError, UsageError
-from wanbench.prompts.suite import SHIPPED, Suite, load_suite
+from wanbench.prompts.suite import SHIPPED, Suite, parse_suite
 from wanbench.prompts.writing import line
 from wanbench.record import write_atomically
 from wanbench.types import JSONObject, Prompt
@@ -49,12 +49,9 @@ def derive(
     `is_ours` tells whether a line that is there was made from this prompt in this way. A server that fails costs the prompt it
     was asked about. Raises `UsageError` when `out` holds something else, `OutputError` when it cannot be written.
     """
-    if str(out) in SHIPPED or out.name == "":
+    if str(out) in SHIPPED or out.suffix != ".jsonl":
         raise UsageError(f"{out} is no name for a new suite; give --out FILE.jsonl")
-    there = _there(out)
-    for identity, fields in there.items():
-        if identity not in suite.prompts or not is_ours(fields, suite.prompts[identity]):
-            raise UsageError(f"{out} holds {identity}, which was not made from this suite with this model; choose another --out")
+    there = _there(out, lambda i, fields: i in suite.prompts and is_ours(fields, suite.prompts[i]))
     left = [prompt for identity, prompt in suite.prompts.items() if identity not in there]
     made: dict[str, JSONObject] = {}
     failures: dict[str, str] = {}
@@ -85,15 +82,25 @@ def derive(
     return Derived(written=len(made), kept=len(there), failures=in_order)
 
 
-def _there(out: Path) -> dict[str, Mapping[str, Any]]:
-    """Id -> fields of the whole lines of a file that was begun; what a cut left of a last line is dropped from the file."""
+def _there(out: Path, is_ours: Callable[[str, Mapping[str, Any]], bool]) -> dict[str, Mapping[str, Any]]:
+    """Id -> fields of the whole lines of a file that was begun.
+
+    What a cut left of a last line is dropped, from the file too, but not before all lines are known to be ours.
+    Raises `UsageError`.
+    """
     try:
         content = out.read_bytes()
-        if not content.endswith(b"\n"):
-            content = content[: content.rfind(b"\n") + 1]
-            write_atomically(out, content)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UsageError(f"{out} cannot be read: {error.strerror}") from error
-    return {i: p.fields for i, p in load_suite(str(out)).prompts.items()} if content.strip() else {}
+    whole = content[: content.rfind(b"\n") + 1]
+    if content and not whole.strip() and not content.startswith(b"{"):
+        raise UsageError(f"{out} holds something else; choose another --out")
+    found = {i: p.fields for i, p in parse_suite(out, whole).prompts.items()} if whole.strip() else {}
+    for identity, fields in found.items():
+        if not is_ours(identity, fields):
+            raise UsageError(f"{out} holds {identity}, which was not made from this suite with this model; choose another --out")
+    if whole != content:
+        write_atomically(out, whole)
+    return found

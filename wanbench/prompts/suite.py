@@ -68,6 +68,11 @@ def load_suite(name: str) -> Suite:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"the suite {name} cannot be read: {error.strerror}; known names are {', '.join(SHIPPED)}") from error
+    return parse_suite(path, content)
+
+
+def parse_suite(path: Path, content: bytes) -> Suite:
+    """The suite that a file of this name and content is. Raises `UsageError`."""
     return _suite(path, content, path.stem)
 
 

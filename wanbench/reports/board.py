@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wanbench.comparison.baseline import read_finished
 from wanbench.comparison.comparing import LARGEST_SKIP_GAP, Comparison, compare
 from wanbench.comparison.conditions import Conditions, Incomparable, mismatches, suite_facts
 from wanbench.comparison.sides import Side, sides
 from wanbench.controls.record import checked, remembered
 from wanbench.errors import UsageError
 from wanbench.fourteen import FOURTEEN
-from wanbench.record import as_text
+from wanbench.record import as_text, read_finished
 from wanbench.reports.controls import Checked, by_dimension
 from wanbench.reports.reasons import dimension_order
 from wanbench.reports.view import RunView, read_run
@@ -258,21 +257,10 @@ def _scores(entry: Entry) -> dict[str, float]:
 
 
 def _with_totals(entry: Entry, over: Sequence[str], weights: Weighting, seed: int) -> Entry:
-    """Totals over the given dimensions: the summary's own where it holds just these, else made of the record."""
+    """Totals over the given dimensions, made of the record: a summary may hold them by other weights of the same name."""
     if not over:
         return entry
-    uniform, told = weighting.load("uniform"), entry.summary
-    whole = len(over) == len(FOURTEEN)
-    if told["weighted"].get("weights") != weights.name or (not whole and list(over) != entry.counted):
-        total = _total(entry, over, weights, seed)
-    else:
-        total = told["weighted"] if whole else told["partial"]
-    beside = told.get("uniform") if whole else None
-    return replace(entry, total=_interval(total), uniform=_interval(beside or _total(entry, over, uniform, seed)))
-
-
-def _interval(found: Mapping[str, Any]) -> JSONObject:
-    return {key: found[key] for key in ("score", "low", "high")}
+    return replace(entry, total=_total(entry, over, weights, seed), uniform=_total(entry, over, weighting.load("uniform"), seed))
 
 
 def _total(entry: Entry, over: Sequence[str], weights: Weighting, seed: int) -> JSONObject:

@@ -11,6 +11,7 @@ from typing import Any
 
 from wanbench import __version__
 from wanbench.comparison.as_json import numbers, to_json
+from wanbench.exporting import inert_cell
 from wanbench.fourteen import PILLARS
 from wanbench.published import TABLE_2, TABLE_2_MODELS, TABLE_2_WEIGHTED
 from wanbench.reports.board import Board, Entry
@@ -174,7 +175,7 @@ def csv_text(board: Board) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    writer.writerows(_csv_rows(board))
+    writer.writerows({key: inert_cell(value) for key, value in row.items()} for row in _csv_rows(board))
     return text.getvalue()
 
 

@@ -116,6 +116,8 @@ class Headline:
     candidate: str
     slot: int
     estimate: Estimate | None
+    uniform: Estimate | None
+    """The same by uniform weights."""
     partial_over: tuple[str, ...]
     """Titles of the dimensions a partial score is made of; empty for a complete one."""
     weights: str
@@ -196,14 +198,19 @@ def headlines(summary: JSONObject) -> list[Headline]:
 def _headline(name: str, slot: int, entry: Mapping[str, Any]) -> Headline:
     weighted = entry.get("weighted") or {}
     over: tuple[str, ...] = ()
-    estimate = Estimate.of(weighted)
+    estimate, beside = Estimate.of(weighted), entry.get("uniform")
     weights = weighted.get("weights")
     if estimate is None:
         partial = entry.get("partial") or {}
-        estimate = Estimate.of(partial)
+        estimate, beside = Estimate.of(partial), partial.get("uniform")
         over = tuple(title(d) for d in partial.get("dimensions") or ()) if estimate else ()
     return Headline(
-        candidate=name, slot=slot, estimate=estimate, partial_over=over, weights=weights if isinstance(weights, str) else ""
+        candidate=name,
+        slot=slot,
+        estimate=estimate,
+        uniform=Estimate.of(beside or {}),
+        partial_over=over,
+        weights=weights if isinstance(weights, str) else "",
     )
 
 

@@ -79,7 +79,10 @@ def overall_lines(summary: JSONObject) -> list[str]:
         kind = "partial score" if headline.partial_over else "weighted score"
         weights = f", weights {headline.weights}" if headline.weights else ""
         interval = f" [{headline.estimate.interval}]" if headline.estimate.interval else ""
-        lines.append((f"{headline.candidate}: " if several else "") + f"{kind} {headline.estimate.value}{interval}{weights}")
+        beside = f" (uniform {headline.uniform.value})" if headline.uniform and headline.weights != "uniform" else ""
+        lines.append(
+            (f"{headline.candidate}: " if several else "") + f"{kind} {headline.estimate.value}{interval}{weights}{beside}"
+        )
     parts = dict.fromkeys(h.partial_over for h in told if h.partial_over)
     return lines + [f"Partial: over {enumerate_words(over)} alone" for over in parts]
 

@@ -41,7 +41,10 @@ class Result:
 
 def read_results(runs: Sequence[Path], allow_mismatch: bool = False) -> list[Result]:
     """The candidates of finished runs, in the order given. Raises `UsageError`, also for what cannot be compared."""
-    found = [result for run in dict.fromkeys(runs) for result in _read(run)]
+    given: dict[Path, Path] = {}
+    for run in runs:
+        given.setdefault(run.resolve(), run)
+    found = [result for run in given.values() for result in _read(run)]
     seen = Counter(r.candidate for r in found)
     results = [_renamed(r) if seen[r.candidate] > 1 else r for r in found]
     if not allow_mismatch:
@@ -52,9 +55,9 @@ def read_results(runs: Sequence[Path], allow_mismatch: bool = False) -> list[Res
 
 
 def _read(run: Path) -> list[Result]:
-    info, summary = record.read_json(run / record.RUN), record.read_json(run / record.SUMMARY)
-    versions = {d: entry["version"] for d, entry in (info.get("declarations") or {}).items()}
+    info, summary = record.read_finished(run), record.read_json(run / record.SUMMARY)
     try:
+        versions = {d: entry["version"] for d, entry in (info.get("declarations") or {}).items()}
         candidates = {name: (_counted(c), c["dimensions"]) for name, c in summary["candidates"].items()}
         return [
             Result(
@@ -71,8 +74,10 @@ def _read(run: Path) -> list[Result]:
             )
             for name, (counted, dimensions) in candidates.items()
         ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{run / record.SUMMARY} is damaged ({error}); the command that made the run writes it anew") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{run / record.SUMMARY} or {record.RUN} is damaged ({error}); the command that made the run writes it anew"
+        ) from error
 
 
 def _counted(candidate: JSONObject) -> Sequence[str]:
