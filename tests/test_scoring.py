@@ -118,3 +118,22 @@ def test_different_circumstances_are_never_averaged(field: str) -> None:
 def test_order_of_rows_does_not_matter() -> None:
     rows = full_run()
     assert summarise(rows) == summarise(rows[::-1])
+
+
+def test_a_dimension_counts_by_the_suites_prompts() -> None:
+    """Four videos of five prompts are 80 %; of six they are not, whichever two a candidate left out."""
+    rows = full_run(prompts=4)
+    for asked, complete in ((5, True), (6, False)):
+        told = scoring.summarise(rows, {}, weighting.load("table2"), 0, dict.fromkeys(FOURTEEN, asked))["candidates"]["a"]
+        assert told["weighted"]["complete"] is complete
+        assert ("partial" in told) is False
+        assert told["dimensions"]["smoothness"]["score"] == pytest.approx(0.515)
+
+
+def test_uniform_weights_stand_beside_a_partial_score() -> None:
+    """0.2 and 0.8 weigh the same in one, and by their shares in the other."""
+    partial = summarise([row("smoothness", "1", 0.2), row("camera_control", "2", 0.8)])["partial"]
+    assert partial["uniform"]["score"] == 0.5
+    weights = weighting.load("table2").weights
+    motion, camera = weights["smoothness"], weights["camera_control"]
+    assert partial["score"] == pytest.approx((0.2 * motion + 0.8 * camera) / (motion + camera), abs=1e-6)

@@ -127,3 +127,13 @@ def test_a_dimension_of_one_prompt_may_be_anything() -> None:
     found = total_of({"a": [0.5]}, {"a": 1.0})
     assert (found.low, found.high) == (0.0, 1.0)
     assert found.error == pytest.approx(math.sqrt(1 / 12))  # of a uniform value on [0, 1]
+
+
+@pytest.mark.parametrize("value", [0.003, 0.014, 0.37, 0.4, 0.5, 0.9999])
+@pytest.mark.parametrize("n", [3, 7, 10, 70])
+def test_equal_scores_are_so_many_tosses(n: int, value: float) -> None:
+    """Their variance is 1e-36 and not 0 for some values: Wilson's interval with n tosses and t(n - 1) all the same."""
+    low, high = stats.wilson([value] * n)
+    t = scipy.stats.t.ppf(0.975, n - 1)
+    for bound in (low, high):
+        assert (bound - value) ** 2 == pytest.approx(t * t * bound * (1 - bound) / n, rel=1e-6)

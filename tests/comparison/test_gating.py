@@ -292,3 +292,19 @@ def test_junit_of_hostile_names_is_still_xml(before: Side) -> None:
     odd = sides(rows("a\x00\x1b<&", simulated(seed=1)), None, "run")["a\x00\x1b<&"]
     suite = ElementTree.fromstring(verdict.junit(gate(before, odd, Policy())))[0]
     assert (suite.get("errors"), suite[0].get("name")) == ("1", "total")
+
+
+def test_a_candidate_that_leaves_prompts_out_does_not_pass(before: Side) -> None:
+    """The same model, which delivers only the prompts that went well: 0.06 worse, and better on what is there."""
+    worse = simulated(-0.06, seed=2)
+    own = {d: {p: next(iter(s.values())) for p, s in before.dimensions[d].scores.items()} for d in FOURTEEN}
+    lucky = {d: {p: v for p, v in worse[d].items() if v >= own[d][p]} for d in worse}
+    assert all(len(prompts) < 32 for prompts in lucky.values())
+    found = gate(before, side({d: prompts for d, prompts in lucky.items() if prompts}), Policy(fewest_prompts=2))
+    assert (found.verdict, found.exit_code) == ("INCONCLUSIVE", 4)
+    assert "of the baseline's" in check(found, "total").reason
+
+
+def test_a_candidates_name_may_hold_colons(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a:b", [*rows("x:y", {D: {"p": 0.5}}), *rows("z", {D: {"p": 0.5}})])
+    assert read_side(f"{run}:x:y").candidate == "x:y"

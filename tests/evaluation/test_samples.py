@@ -260,3 +260,16 @@ def test_unreadable_files_are_samples_with_a_reason(tmp_path):
         "link.mp4": "cannot be read: No such file or directory",
     }
     assert [s.sha256 == "" for s in found.samples] == [False, True, True]
+
+
+def test_equal_bytes_with_other_prompts_are_two_samples(tmp_path: Path) -> None:
+    """And the plan of a run tells prompts apart by what they ask, whether or not they have ids."""
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"the same")
+    lines = [{"video": f"{n}.mp4", "text": "a hill", "camera": c} for n, c in (("a", "pan-left"), ("b", "pan-right"))]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = find(candidates([str(tmp_path)], "c"), suite=None, prompts_file=None, limit=None)
+    assert [s.path.name for s in found.samples] == ["a.mp4", "b.mp4"]
+    assert found.samples[0].prompt is not None
+    assert found.samples[1].prompt is not None
+    assert found.samples[0].prompt.content != found.samples[1].prompt.content

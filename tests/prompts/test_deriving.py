@@ -190,3 +190,27 @@ def test_a_killed_rewriting_goes_on_where_it_was(serve: Start, tmp_path: Path):
     assert ended.stdout == f"long.jsonl: {12 - there} prompts written, {there} were there, 0 failed\n"
     assert [p.text for p in load_suite(str(out)).prompts.values()] == own.read_text().splitlines()
     assert len(requests(tmp_path)) <= 13, "what was answered is not asked again"
+
+
+def test_a_file_of_somebody_else_is_not_touched(suite, tmp_path: Path) -> None:
+    """Neither one without a last newline, which a cut file of ours would lack too, nor one of another kind."""
+    dead = server("http://127.0.0.1:9")
+    for name, content in (
+        ("notes.jsonl", "my precious notes"),
+        ("other.jsonl", '{"id": "b-1", "text": "a dog"}\n{"id": "b-2", "text": "a cat"}'),
+        ("table.csv", "id,text\na-1,a dog"),
+    ):
+        path = tmp_path / name
+        path.write_text(content)
+        with pytest.raises(UsageError, match=r"choose another --out|give --out FILE\.jsonl|not valid JSON"):
+            rewrite(suite, dead, path)
+        assert path.read_text() == content
+
+
+def test_a_suite_is_not_written_over_by_its_own_rewriting(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"text": "a dog"}')
+    command = [sys.executable, "-m", "wanbench", "prompts", "rewrite", "--suite", str(path), "--out", str(path)]
+    ended = subprocess.run([*command, "--server", "http://127.0.0.1:9", "--llm", "x"], capture_output=True, text=True)
+    assert (ended.returncode, "is the suite itself" in ended.stderr) == (2, True), ended.stderr
+    assert path.read_text() == '{"text": "a dog"}'

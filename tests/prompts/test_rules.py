@@ -111,3 +111,16 @@ def test_what_a_full_prompt_lacks():
     aerial = {"dimension": "camera_control", "camera": {"movement": "aerial", "direction": "forward"}}
     assert list(rules.lacks({"text": "x", **aerial})) == ["needs a question about 'camera'"]
     assert list(rules.lacks({"text": "x", "dimension": "camera_control", "camera": "pan-left"})) == []
+
+
+def test_questions_that_do_not_say_what_they_are_about() -> None:
+    """They are taken in the order of the dimension's needs; where one says it, all are taken as they are."""
+    bare = [{"q": f"Is it {k}?", "negation": f"Is it more than {k}?", "expect": "yes"} for k in range(4)]
+    physics = {"dimension": "physical_plausibility", "questions": bare}
+    assert [q["about"] for q in rules.labelled(bare, physics)] == ["event", "physics", "physics", "physics"]
+    assert [q["about"] for q in rules.labelled(bare[:2], {"dimension": "smoothness"})] == ["motion", "motion"]
+    tracking = {"dimension": "camera_control", "camera": {"movement": "tracking"}}
+    assert [q["about"] for q in rules.labelled(bare[:1], tracking)] == ["camera"]
+    assert not any("about" in q for q in rules.labelled(bare, {}))
+    mixed = [{**bare[0], "about": "physics"}, bare[1]]
+    assert rules.labelled(mixed, physics) == mixed
