@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from wanbench.controls.record import remember
 from wanbench.errors import OutputError, UsageError
+from wanbench.fourteen import FOURTEEN
 from wanbench.reports.clips import samples, script_safe, table_json
 from wanbench.reports.page import render, write_page
 from wanbench.reports.scores import Axis, Estimate
@@ -106,9 +107,11 @@ def test_a_complete_score_is_never_beside_a_partial_one(small: Path) -> None:
     summary = json.loads(json.dumps(view.summary))
     for entry in summary["candidates"].values():
         entry["weighted"] = {"score": 0.7, "low": 0.65, "high": 0.75, "weights": "table2", "complete": True}
+        entry["uniform"] = {"score": 0.6, "low": 0.55, "high": 0.65}
+        entry["dimensions"] = {d: {**next(iter(entry["dimensions"].values())), "score": 0.7} for d in FOURTEEN}
     text = Outline(render(dataclasses.replace(view, summary=summary))).text
     assert "Weighted score" in text
-    assert "weighted, table2" in text
+    assert "weighted, table2; uniform 0.600; 0.700–0.700 over all admissible weightings" in text
     assert "Partial score over" not in text
 
 

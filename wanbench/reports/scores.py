@@ -121,6 +121,8 @@ class Headline:
     partial_over: tuple[str, ...]
     """Titles of the dimensions a partial score is made of; empty for a complete one."""
     weights: str
+    admissible: tuple[str, str] | None
+    """Of a complete score: the least and the most that any weighting gives which agrees with the published table."""
 
 
 COLOURS = 10
@@ -211,7 +213,18 @@ def _headline(name: str, slot: int, entry: Mapping[str, Any]) -> Headline:
         uniform=Estimate.of(beside or {}),
         partial_over=over,
         weights=weights if isinstance(weights, str) else "",
+        admissible=_admissible(entry) if estimate and not over else None,
     )
+
+
+def _admissible(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    from wanbench.weights import admissible
+
+    scores = {d: found["score"] for d, found in entry["dimensions"].items() if found.get("score") is not None}
+    if not scores.keys() >= FOURTEEN.keys():
+        return None
+    found = admissible.span(admissible.vector(scores))
+    return f"{found.low:.3f}", f"{found.high:.3f}"
 
 
 def headline_axis(found: Iterable[Headline]) -> Axis:
