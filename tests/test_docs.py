@@ -173,3 +173,11 @@ def test_the_dimension_of_the_page_is_as_clean_as_ours(tmp_path: Path) -> None:
         where = ["--config", str(ROOT / "pyproject.toml"), "--stdin-filename", "a.py"]
         done = subprocess.run([sys.executable, "-m", "ruff", *check, *where, "-"], input=code, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_pages_import_is_there(page: Path) -> None:
+    """Of every example in Python, the lines that import from here."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for line in re.findall(r"^(?:from wanbench|import wanbench).*$", "".join(blocks), re.MULTILINE):
+        exec(line, {})

@@ -61,6 +61,10 @@ def score(
     """
     listener = listener or Listener()
     at_least_one(limit=limit)
+    if not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"a seed is a whole number from 0 up, not {seed!r}")
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"a candidate's name is a text, not {name!r}")
     weighting.load(weights)  # now, so that a wrong name ends the command before any work
     if not paths:
         raise UsageError("nothing to score: give files, folders or NAME=PATH")

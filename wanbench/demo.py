@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from wanbench.errors import OutputError
+from wanbench.record import require_own
 from wanbench.scenes import damage
 from wanbench.scenes.backdrop import Backdrop
 from wanbench.scenes.damage import Timed
@@ -232,6 +233,8 @@ def _write_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 
 def demo(out: Path, *, score: Callable[[Mapping[str, Path], Path], T], progress: Progress | None = None) -> T:
     """Render the candidates into `out/videos` and return what `score` makes of them (name -> folder, the suite's file)."""
+    if out.is_dir():
+        require_own(out)
     videos = out / "videos"
     suite = videos / SUITE_FILE
     _write_lines(suite, (shot.line() for shot in SHOTS))

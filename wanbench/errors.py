@@ -38,3 +38,8 @@ class UndecodableVideo(WanbenchError):
     """A file that cannot be decoded, or only in part; becomes `error` rows and never ends a run."""
 
     exit_code = 3
+
+
+def printable(text: str) -> str:
+    """A text from outside as a terminal may show it: escape codes in it are spelt, and do not act."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -23,7 +23,11 @@ def export(run: Path, format: str) -> bytes:
         return _vbench_results(run, format)
     if not (run / record.RUN).is_file():
         raise UsageError(f"{run} is not a wanbench run: it has no {record.RUN}")
-    return FORMATS[format](list(record.read_measurements(run / record.RECORD)))
+    record.read_info(run)
+    rows = list(record.read_measurements(run / record.RECORD))
+    if not rows:
+        raise UsageError(f"{run / record.RECORD} is missing or empty: there is nothing to export")
+    return FORMATS[format](rows)
 
 
 def _vbench_results(path: Path, format: str) -> bytes:

@@ -14,6 +14,7 @@ from wanbench.errors import MissingCheckpoints, MissingDependency, UndecodableVi
 from wanbench.evaluation.plan import Choice, choose
 from wanbench.evaluation.worker import Bench, Setup, Task
 from wanbench.metrics import camera_control
+from wanbench.networks import require_device
 from wanbench.record import as_text
 from wanbench.types import Measurement, Profile, Prompt
 
@@ -32,6 +33,7 @@ def inspect(
     `profile` None: `reference` if what it needs is installed and in the store, else `lite`. Raises `UsageError`,
     `UndecodableVideo`.
     """
+    require_device(device)
     if not video.is_file():
         raise UsageError(f"{video} is not a file")
     profile, choices = _choose(dimensions, profile)

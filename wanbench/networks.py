@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from wanbench.errors import UsageError
+
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
+def require_device(name: str) -> None:
+    """Raises `UsageError` for what is no device's name; whether it is there shows when a network is put on it."""
+    if name != "auto" and not DEVICE.fullmatch(name):
+        raise UsageError(f"--device takes auto, cpu, mps, cuda or cuda:N, not {name!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

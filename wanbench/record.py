@@ -76,12 +76,18 @@ def read_json(path: Path) -> JSONObject:
 
 def read_finished(run: Path) -> JSONObject:
     """`run.json` of a run that this version can read and that has ended. Raises `UsageError`."""
+    info = read_info(run)
+    if info.get("status") == "interrupted":
+        raise UsageError(f"{run} was interrupted: give its command again to finish it")
+    return info
+
+
+def read_info(run: Path) -> JSONObject:
+    """`run.json` of a run that this version can read. Raises `UsageError`."""
     info = read_json(run / RUN)
     if info.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{run} was written by another version of wanbench (schema {info.get('schema_version')}, "
                          f"this one reads {SCHEMA_VERSION}): score the videos again")  # fmt: skip
-    if info.get("status") == "interrupted":
-        raise UsageError(f"{run} was interrupted: give its command again to finish it")
     return info
 
 
@@ -120,6 +126,12 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def require_own(path: Path) -> None:
+    """Raises `UsageError` for a folder that holds something else than a run."""
+    if not (path / RUN).exists() and any(p.name not in OURS and not _is_left_over(p) for p in path.iterdir()):
+        raise UsageError(f"{path} is not empty and not a wanbench run; choose another --out")
+
+
 class RunDirectory:
     """A run being written by this process. Use as a context manager: the lock is held inside."""
 
@@ -138,8 +150,7 @@ class RunDirectory:
     def __enter__(self) -> RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not (self.path / RUN).exists() and any(p.name not in OURS and not _is_left_over(p) for p in self.path.iterdir()):
-                raise UsageError(f"{self.path} is not empty and not a wanbench run; choose another --out")
+            require_own(self.path)
             (self.path / EVIDENCE).mkdir(exist_ok=True)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:

@@ -39,3 +39,12 @@ def test_where_it_cannot_write(wanbench: Wanbench) -> None:
     ended = wanbench("demo", "--out", "file")
     assert ended.code == 74
     assert "cannot write file/" in ended.complaint
+
+
+def test_a_folder_of_somebody_else_is_left_alone(wanbench: Wanbench) -> None:
+    folder = wanbench.cwd / "mine"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"mine")
+    ended = wanbench("demo", "--out", "mine")
+    assert (ended.code, "is not empty and not a wanbench run" in ended.complaint) == (2, True)
+    assert [p.name for p in folder.rglob("*")] == ["a.mp4"]

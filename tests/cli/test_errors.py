@@ -7,13 +7,15 @@ import importlib.machinery
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .command import Ended, Wanbench, info, lines, write_clips
+from .command import LITE, Ended, Wanbench, info, lines, write_clips
 
 LITE_RUN = ("--profile", "lite")
 BLOCKER = """
@@ -234,3 +236,44 @@ def test_a_terminal_that_speaks_ascii_is_no_failure(wanbench: Wanbench) -> None:
     assert ended.code == 3
     assert "kaputt \\xfc.mp4" in ended.err
     assert {r["candidate"] for r in lines(wanbench.cwd / "r")} == {"視頻"}
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("{w} gate --baseline a --candidate b >&-", 2),  # neither is there; with an open output it is 2 as well
+        ("{w} weights list >&-", 0),
+        ("{w} --help >/dev/full", 74),
+        ("{w} --version >/dev/full", 74),
+        ("{w} weights list >/dev/full", 74),
+    ],
+)
+def test_an_output_that_is_closed_or_full(line: str, code: int, tmp_path: Path) -> None:
+    """What a command found is in its exit code, whoever does not listen."""
+    command = line.format(w=f"{sys.executable} -m wanbench")
+    ended = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+
+
+def test_with_standard_error_closed_the_result_stays_alone_on_standard_output(wanbench: Wanbench) -> None:
+    write_clips(wanbench.cwd / "a", 1)
+    command = f"{sys.executable} -m wanbench score a --profile lite --out r --json 2>&-"
+    ended = subprocess.run(command, shell=True, cwd=wanbench.cwd, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["summary"]["candidates"].keys() == {"a"}
+
+
+def test_a_file_that_cannot_be_read_is_no_error_where_nothing_was_asked_for(wanbench: Wanbench) -> None:
+    write_clips(wanbench.cwd / "a", 1)
+    (wanbench.cwd / "a" / "gone.mp4").symlink_to("nowhere.mp4")
+    ended = wanbench("score", "a", *LITE_RUN, "--out", "r")
+    assert ended.code == 3
+    found = {row["dimension"]: row["status"] for row in lines(wanbench.cwd / "r") if row["video"].endswith("gone.mp4")}
+    assert {d for d, status in found.items() if status == "error"} == set(LITE)
+    assert set(found.values()) == {"error", "skipped"}
+
+
+def test_names_that_are_no_device(wanbench: Wanbench) -> None:
+    write_clips(wanbench.cwd / "a", 1)
+    for name in ("foo", "cuda:x", "cpu:0"):
+        assert f"not {name!r}" in fails(wanbench, "a", *LITE_RUN, "--device", name)

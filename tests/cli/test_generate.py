@@ -192,7 +192,7 @@ def test_what_moves_pixels_is_part_of_the_fingerprint_and_what_does_not_is_not(w
 
 
 def test_run_and_generate_take_the_same_options_and_mean_the_same(wanbench: Wanbench) -> None:
-    asked = ("--model", "wan-tiny", "--suite", "smoke", "--limit", "1", *QUICK, "--guidance", "3,4", "--vae-tile", "64",
+    asked = ("--model", "wan-tiny", "--suite", "smoke", "--limit", "1", *QUICK, "--guidance", "3,3", "--vae-tile", "64",
              "--memory", "8.19GB", "--fp8", "--solver", "euler", "--negative", "grey")  # fmt: skip
     made = wanbench("generate", *asked, "--out", "a", "--json")
     assert made.code == 0, made.err
@@ -283,3 +283,9 @@ def pixels(videos: Path) -> np.ndarray:
         with av.open(str(path)) as file:
             frames += [frame.to_ndarray(format="rgb24").astype(float) for frame in file.decode(video=0)]
     return np.stack(frames)
+
+
+def test_a_name_is_not_a_path(wanbench: Wanbench) -> None:
+    ended = wanbench("generate", "--model", "wan-tiny", *QUICK, "--prompt", "a fox", "--name", "../../out of here", "--out", "o")
+    assert ended.code == 0, ended.err
+    assert [p.parent.relative_to(wanbench.cwd).as_posix() for p in wanbench.cwd.rglob("*.mp4")] == ["o/videos/out-of-here"]

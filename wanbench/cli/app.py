@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TextIO
 
 import typer
 
@@ -32,6 +33,7 @@ from wanbench.cli import (
     train,
     weights,
 )
+from wanbench.cli.guard import CANNOT_WRITE
 
 app = typer.Typer(
     name="wanbench",
@@ -76,6 +78,7 @@ def root(
 
 
 def main() -> None:
+    sys.stdout, sys.stderr = (_open(stream) for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):  # a file name may hold what the terminal's encoding does not
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -88,3 +91,10 @@ def main() -> None:
         sys.stdout.flush()
         # An ordinary exit would wait for threads, and Python ends some interrupted programs by the signal, without a code.
         os._exit(interrupts.INTERRUPTED)
+    except OSError:  # a help text or a usage error that cannot be written; commands see to their own output
+        os._exit(CANNOT_WRITE)
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    """The stream, or nowhere where the caller closed it: what was meant for one must not end up in the other."""
+    return stream or Path(os.devnull).open("w")

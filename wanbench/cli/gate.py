@@ -48,10 +48,7 @@ def gate(
         floors = noise_floors(controls, {d: measured.fingerprint for d, measured in side.dimensions.items()})
         asked = replace(asked, measured_floors=floors)
     found = judge(read_side(baseline), side, asked, seed=seed, allow_mismatch=allow_mismatch)
-    for path, written in ((markdown, as_markdown), (junit, as_junit)):
-        if path:
-            write_atomically(path, written(found).encode())
-    with may_go_unread():
+    with may_go_unread():  # before the files: a disk that is full must not keep the verdict
         if json:
             import json as json_library
 
@@ -60,5 +57,8 @@ def gate(
             from wanbench.cli.output import Output
 
             render(found, Output())
+    for path, written in ((markdown, as_markdown), (junit, as_junit)):
+        if path:
+            write_atomically(path, written(found).encode())
     if found.exit_code:
         raise typer.Exit(found.exit_code)

@@ -138,7 +138,7 @@ def _produce(
     from wanbench.making.wan import PICTURE
     from wanbench.record import as_text
 
-    candidate = name or slug(spec.name)
+    candidate = slug(name or spec.name)
     root = out or producing.default_folder(candidate, spec, wanted, suite.hash if suite else None)
     picture = spec.kind == "wan" and spec.settings["frames"] == 1
     shelf = Shelf(root / "videos" / candidate, spec.fingerprint, PICTURE if picture else EXTENSION)

@@ -15,7 +15,7 @@ from typing import ParamSpec
 import typer
 
 from wanbench.cli.interrupts import INTERRUPTED
-from wanbench.errors import WanbenchError
+from wanbench.errors import WanbenchError, printable
 
 P = ParamSpec("P")
 
@@ -65,8 +65,6 @@ def may_go_unread() -> Iterator[None]:
 
 
 def _say(text: str, verbose: bool) -> None:
-    from wanbench.reports.terminal import printable  # brings the terminal's library, which a command that goes well may not need
-
     with contextlib.suppress(BrokenPipeError):  # the exit code still tells
         if verbose:
             traceback.print_exc()

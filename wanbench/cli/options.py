@@ -137,8 +137,8 @@ def numbers(text: str, option: str) -> list[int]:
         found = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         found = []
-    if not found or min(found) < 0 or len(set(found)) < len(found):
-        raise UsageError(f"{option} takes different whole numbers from 0 up, separated by commas, not {text!r}")
+    if not found or min(found) < 0 or max(found) >= 2**63 or len(set(found)) < len(found):
+        raise UsageError(f"{option} takes different whole numbers from 0 to 2^63 - 1, separated by commas, not {text!r}")
     return found
 
 

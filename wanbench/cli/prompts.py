@@ -52,8 +52,8 @@ def list_(
     verbose: options.Verbose = False,
 ) -> None:
     """The shipped suites; with --suite or --dimensions, prompts by id."""
+    from wanbench.errors import printable
     from wanbench.prompts.suite import SHIPPED, given, load_suite
-    from wanbench.reports.terminal import printable
 
     if suite is None and dimensions is None:
         rows = [_facts(load_suite(name)) for name in SHIPPED]

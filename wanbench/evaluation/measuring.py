@@ -22,6 +22,7 @@ from wanbench.execution.cluster import Cluster, connect
 from wanbench.execution.executor import Executor, Local
 from wanbench.judge.audit import last as last_audit
 from wanbench.judge.choice import JudgeChoice
+from wanbench.networks import require_device
 from wanbench.prompts.suite import Suite
 from wanbench.record import RunDirectory, as_text
 from wanbench.scoring import summarise
@@ -60,6 +61,7 @@ class Ways:
         if self.dtype not in DTYPES:
             raise UsageError(f"unknown dtype {self.dtype!r}; known are {', '.join(DTYPES)}")
         at_least_one(batch_size=self.batch_size, workers=self.workers)
+        require_device(self.device)
         if self.executor not in (LOCAL, RAY):
             raise UsageError(f"unknown executor {self.executor!r}; known are {LOCAL} and {RAY}")
         if self.address is not None and self.executor != RAY:

@@ -77,7 +77,8 @@ class Run:
         """The table that the command prints, and where the report lies."""
         from rich.console import Console
 
-        from wanbench.reports.terminal import printable, render_table
+        from wanbench.errors import printable
+        from wanbench.reports.terminal import render_table
 
         text = StringIO()
         render_table(dict(self.summary), Console(file=text, width=PRINTED_WIDTH, color_system=None))

@@ -97,7 +97,10 @@ def find(
 def suite_named_by(chosen: Sequence[Candidate]) -> str | None:
     """The suite that the candidates' `prompts.jsonl` files name, or None. Raises `UsageError` when they disagree."""
     files = {_folder(root) / PROMPTS_FILE for c in chosen for root in c.paths}
-    files = {file for file in files if file.is_file()}
+    try:
+        files = {file for file in files if file.is_file()}
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from error
     names = {name for file in files if (name := named_suite(file))}
     if len(names) > 1:
         raise UsageError(f"the folders name different suites: {', '.join(sorted(names))}; choose one with --suite")

@@ -193,7 +193,7 @@ def _check_speed(settings: Settings, passes: str | None) -> None:
 def _check(model: Model, settings: Settings) -> None:
     model.vae.latent_shape(settings.frames, *settings.size_HW)
     if settings.solver not in SOLVERS:
-        raise UsageError(f"unknown solver {settings.solver!r}; there are {', '.join(SOLVERS)}")
+        raise UsageError(f"unknown solver {settings.solver!r}; there are unipc, dpm++ and euler")
     if settings.steps < 1 or not (0 < settings.fps < math.inf and 0 < settings.shift < math.inf):
         raise UsageError(
             f"{settings.steps} steps, {settings.fps:g} frames a second and a shift of {settings.shift}: all must be over 0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from wanbench.errors import UsageError
@@ -11,9 +10,9 @@ from wanbench.making.crew import VIDEO_SECONDS
 from wanbench.making.makers import MakerOptions, MakerSpec, flag
 from wanbench.making.pipelines import SEVERAL_NAMES
 from wanbench.making.wan import choose_wan
+from wanbench.networks import DEVICE
 
 COMMAND, DIFFUSERS = "command:", "diffusers:"
-DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 FRAMES_PER_SECOND = 16.0
 """Of a pipeline that does not say at which rate its frames are to be shown: Wan2.1's."""
 

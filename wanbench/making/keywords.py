@@ -47,11 +47,15 @@ def listed(value: Any) -> Any:
     return [value] if isinstance(value, str | Path | int) else value
 
 
+LARGEST_SEED = 2**63 - 1
+"""What a random generator takes."""
+
+
 def whole_numbers(value: Any, option: str) -> list[int]:
     """Different ones from 0 up. Raises `UsageError`."""
     found = list(listed(value))
-    if not found or not all(isinstance(n, int) and n >= 0 for n in found) or len(set(found)) < len(found):
-        raise UsageError(f"{option} are different whole numbers from 0 up, not {value!r}")
+    if not found or not all(isinstance(n, int) and 0 <= n <= LARGEST_SEED for n in found) or len(set(found)) < len(found):
+        raise UsageError(f"{option} are different whole numbers from 0 to {LARGEST_SEED}, not {value!r}")
     return found
 
 

@@ -81,6 +81,8 @@ def _place(error: Any) -> str:
 def _said(error: Any) -> str:
     if error.validator == "pattern":
         return f"{error.instance!r} is not {_PATTERNS[error.validator_value]}"
+    if error.validator == "maxLength":
+        return f"has {len(error.instance)} characters, and a file's name holds {error.validator_value}"
     if error.validator == "oneOf":
         return f"{error.instance!r} is neither a {' nor a '.join(_kind(a) for a in error.validator_value)}"
     return str(error.message)

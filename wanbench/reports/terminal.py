@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from wanbench.errors import printable
 from wanbench.fourteen import title
 from wanbench.reports.reasons import by_reason, counted_dimensions, failures
 from wanbench.reports.scores import Estimate, headlines
@@ -100,7 +101,3 @@ def error_lines(measurements: Iterable[Measurement]) -> list[str]:
 def plain(text: str) -> Text:
     """Names come from files: neither rich's markup nor a terminal's escape codes in them may act."""
     return Text(printable(text))
-
-
-def printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
