@@ -218,7 +218,7 @@ def test_options_of_a_model_are_what_the_command_makes_of_them():
     assert maker_options({"guidance_passes": "auto"}) == maker_options({}) == ModelOptions().for_maker(dtype=None)
     asked = ModelOptions(
         size="96x64",
-        guidance="3",
+        guidance="3,4",
         image=[Path("a.png")],
         video=Path("v.mp4"),
         mask=Path("m.png"),
