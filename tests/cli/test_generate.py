@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .command import Wanbench, end
+from .command import Wanbench, end, write_clips
 
 QUICK = ("--size", "96x64", "--frames", "5", "--steps", "1")
 
@@ -289,3 +289,30 @@ def test_a_name_is_not_a_path(wanbench: Wanbench) -> None:
     ended = wanbench("generate", "--model", "wan-tiny", *QUICK, "--prompt", "a fox", "--name", "../../out of here", "--out", "o")
     assert ended.code == 0, ended.err
     assert [p.parent.relative_to(wanbench.cwd).as_posix() for p in wanbench.cwd.rglob("*.mp4")] == ["o/videos/out-of-here"]
+
+
+MAKER = """
+import shutil, sys
+if sys.argv[3] == "1":
+    sys.exit("no luck with this one")
+if sys.argv[3] == "2":
+    open(sys.argv[2], "w").write("no video")
+if sys.argv[3] in "04":
+    shutil.copy("good.mp4", sys.argv[2])
+"""
+
+
+def test_a_video_that_cannot_be_made_costs_only_itself(wanbench: Wanbench) -> None:
+    """Seed 1: the command fails; 2: what it writes is no video; 3: it writes nothing; 0 and 4 are made, and kept."""
+    write_clips(wanbench.cwd / "c", 1)
+    next((wanbench.cwd / "c").iterdir()).rename(wanbench.cwd / "good.mp4")
+    (wanbench.cwd / "maker.py").write_text(MAKER)
+    command = f"command:{sys.executable} maker.py {{prompt_file}} {{out}} {{seed}}"
+    asked = ("--model", command, "--prompt", "a", "--seeds", "0,1,2,3,4")
+    made = wanbench("generate", *asked, "--out", "o", "--json", "-q")
+    assert made.code == 3
+    assert (made.json["made"], made.json["kept"], len(made.json["failed"])) == (2, 0, 3)
+    assert [name.rpartition("-")[2] for name in made.json["failed"]] == ["1", "2", "3"]
+    assert sum(line.startswith("error: a-") for line in made.err.splitlines()) == 3
+    again = wanbench("generate", *asked, "--out", "o", "--json", "-q")
+    assert (again.code, again.json["kept"], len(list((wanbench.cwd / "o").rglob("*.mp4")))) == (3, 2, 2)

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from wanbench.cli import options
-from wanbench.cli.guard import guarded, may_go_unread
+from wanbench.cli.guard import ERRORS, guarded, may_go_unread
 
-ERRORS = 3
 ERROR_LINES_SHOWN = 10
 
 

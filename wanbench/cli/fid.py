@@ -12,9 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from wanbench.cli import options
-from wanbench.cli.guard import guarded, may_go_unread
+from wanbench.cli.guard import ERRORS, guarded, may_go_unread
 
-ERRORS = 3
 BAR_AFTER_SECONDS = 2.0
 Source = Annotated[Path, typer.Option(help="Folder of pictures or videos, or an .npz file of saved statistics.", metavar="DIR")]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wanbench.cli import completing, options
-from wanbench.cli.guard import guarded
+from wanbench.cli.guard import ERRORS, guarded
 from wanbench.cli.model_options import ModelOptions, with_model_options
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ def generate(
     The same command given again goes on where it was cut. Same seed, same bytes. Several GPUs make one video together when
     torchrun starts the command: torchrun --nproc-per-node N -m wanbench generate ...
 
-    Exit codes: 0 done; 2 wrong use, found before any long work; 74 output could not be written; 130 interrupted, finished
+    Exit codes: 0 done; 2 wrong use, found before any long work; 3 done, but some videos could not be made (each is named, with
+    the reason; the same command tries them again); 74 output could not be written; 130 interrupted, finished
     videos are kept.
     """
-    from wanbench.errors import UsageError
+    from wanbench.errors import UsageError, printable
     from wanbench.making.choice import choose_maker
 
     if prompt is not None and suite is not None:
@@ -92,6 +93,10 @@ def generate(
         sys.stdout.write(json_library.dumps(result, indent=2, ensure_ascii=False) + "\n")
     elif not quiet:
         sys.stdout.write(f"{result['folder']}: {result['made']} made, {result['kept']} were there\n")
+    for video, reason in result["failed"].items():
+        print(printable(f"error: {video}: {reason}"), file=sys.stderr)
+    if result["failed"]:
+        raise typer.Exit(ERRORS)
 
 
 @contextlib.contextmanager
@@ -149,15 +154,17 @@ def _produce(
             shelf.open(suite, wanted)
         else:
             producing.list_texts(shelf, wanted)
-        producing.produce(
+        failures = producing.produce(
             lambda texts: _open(spec, device, texts, team), wanted, shelf, producing.about(spec), listener=making.listener
         )
+    failed = {request.name: reason for request, reason in failures}
     return {
         "folder": as_text(shelf.folder),
         "candidate": candidate,
-        "made": len(wanted) - kept,
+        "made": len(wanted) - kept - len(failures),
         "kept": kept,
-        "videos": [as_text(shelf.path(request)) for request in wanted],
+        "videos": [as_text(shelf.path(request)) for request in wanted if request.name not in failed],
+        "failed": failed,
         "fingerprint": spec.fingerprint,
         "model": spec.name,
         "settings": dict(spec.settings),

@@ -19,7 +19,7 @@ from wanbench.errors import WanbenchError, printable
 
 P = ParamSpec("P")
 
-DEFECT, CANNOT_WRITE = 70, 74
+ERRORS, DEFECT, CANNOT_WRITE = 3, 70, 74
 OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 

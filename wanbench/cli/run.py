@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from wanbench.cli import completing, options
-from wanbench.cli.guard import guarded
+from wanbench.cli.guard import ERRORS, guarded
 from wanbench.cli.model_options import ModelOptions, with_model_options
-from wanbench.cli.score import ERRORS, show
+from wanbench.cli.score import show
 
 Model = Annotated[
     str,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wanbench.cli import options
-from wanbench.cli.guard import guarded, may_go_unread
+from wanbench.cli.guard import ERRORS, guarded, may_go_unread
 
 if TYPE_CHECKING:
     from wanbench.api import Run
 
-ERRORS = 3
 ERROR_LINES_SHOWN = 20
 
 

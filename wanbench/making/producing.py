@@ -19,9 +19,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from wanbench.errors import OutputError, RunLocked, UsageError
-from wanbench.making.makers import Maker, MakerSpec, Tick, notes_of
+from wanbench.errors import OutputError, RunLocked, UndecodableVideo, UsageError
+from wanbench.making.makers import CannotMake, Maker, MakerSpec, Tick, notes_of
 from wanbench.making.shelf import LISTING, Request, Shelf
+from wanbench.making.wan import PICTURE
+from wanbench.making.worker import look
 from wanbench.record import as_text, write_atomically
 from wanbench.types import JSONObject, Prompt
 
@@ -117,10 +119,11 @@ def produce(
     shelf: Shelf,
     about: Mapping[str, Any],
     listener: Listener | None = None,
-) -> None:
-    """Make what is not finished. `open_maker(texts)` is asked only when something is missing; `about` goes into each sidecar.
+) -> list[tuple[Request, str]]:
+    """Make what is not finished; which videos could not be made, and why.
 
-    Raises `OutputError`, and what the maker raises; what was finished before stays.
+    `open_maker(texts)` is asked only when something is missing; `about` goes into each sidecar. Raises `OutputError`, and what
+    the maker raises of which no video is to blame; what was finished before stays.
     """
     listener = listener or Listener()
     missing = [request for request in requests if shelf.finished(request) is None]
@@ -134,11 +137,17 @@ def produce(
                 listener.note(line)
 
     tell(maker.notes if maker is not None else ())
+    failures = []
     for request in requests:
         if maker is not None and request in missing:
             listener.started(request)
-            tell(notes_of(make(maker, request, shelf, about, listener.step)))
+            try:
+                tell(notes_of(make(maker, request, shelf, about, listener.step)))
+            except (CannotMake, UndecodableVideo) as error:
+                failures.append((request, str(error)))
+                continue
         listener.finished(request)
+    return failures
 
 
 def make(maker: Maker, request: Request, shelf: Shelf, about: Mapping[str, Any], tick: Tick) -> Mapping[str, Any]:
@@ -146,6 +155,8 @@ def make(maker: Maker, request: Request, shelf: Shelf, about: Mapping[str, Any],
     begun, part = time.monotonic(), shelf.unfinished(request)
     try:
         facts = maker.make(request, part, tick)
+        if part.suffix != PICTURE:
+            look(part)
         shelf.finish(request, {**facts, **about, "seconds": round(time.monotonic() - begun, 3)})
     finally:
         part.unlink(missing_ok=True)

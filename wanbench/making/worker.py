@@ -118,7 +118,7 @@ def serve(connection: Connection[Any, Any]) -> None:
 
         try:
             facts = maker.make(order.request, order.path, tick)
-            shown = _look(order.path)
+            shown = look(order.path)
         except WanbenchError as error:
             connection.send(Failed(number=order.number, reason=str(error), disk=isinstance(error, OutputError)))
         except Exception as error:  # noqa: BLE001 -- one video's failure is its own, with the reason
@@ -129,7 +129,7 @@ def serve(connection: Connection[Any, Any]) -> None:
             connection.send(Made(number=order.number, facts={**facts, **shown, "seconds": seconds, "device": setup.device}))
 
 
-def _look(path: Path) -> dict[str, Any]:
+def look(path: Path) -> dict[str, Any]:
     """What the file shows: it must hold a frame and must not break off. Raises `UndecodableVideo`, `CannotMake`."""
     if not path.is_file() or not path.stat().st_size:
         raise CannotMake(f"no video was written to {path}")
