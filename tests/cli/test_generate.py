@@ -128,6 +128,16 @@ def test_an_interrupt_keeps_what_is_whole_and_the_next_command_goes_on(wanbench:
         (("--model", "wan-1.4b", "--prompt", "x"), "no model is called 'wan-1.4b': there are wan-tiny, wan-1.3b"),
         (("--model", "wan-1.3b", "--prompt", "x"), "wan-1.3b is not in the store"),
         (("--model", "wan-tiny", "--prompt", "x", "--size", "100x100"), "a size of 100x100, wanted multiples of 16x16 pixels"),
+        (
+            ("--model", "wan-tiny", "--prompt", "x", "--size", "1000000x1000000"),
+            "1000000x1000000 and 33 frames are more than can",
+        ),
+        (
+            ("--model", "wan-tiny", "--prompt", "x", "--seeds", "9" * 26),
+            "--seeds takes different whole numbers from 0 to 2^63 - 1",
+        ),
+        (("--model", "wan-tiny", "--prompt", "x", "--shift", "nan"), "all must be over 0"),
+        (("--model", "wan-tiny", "--prompt", "x", "--guidance", "3,4"), "two guidances, 3,4, and one network"),
         (("--model", "wan-tiny", "--prompt", "x", "--suite", "smoke"), "give either --prompt or --suite"),
         (("--model", "wan-tiny", "--prompt", " "), "the prompt is empty"),
         (("--model", "wan-tiny", "--dimensions", "beauty"), "unknown dimension 'beauty'"),

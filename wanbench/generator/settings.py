@@ -11,6 +11,8 @@ from typing import Any
 from wanbench.errors import UsageError
 from wanbench.generator.models import Model, Task
 
+MOST_PIXELS = 2**32
+"""Of all frames together, fifty times a released model's largest video: no memory holds what would be needed for more."""
 SOLVERS = ("unipc", "dpmpp", "euler")
 """Names in `samplers.table`, which needs torch."""
 IMAGES: Mapping[Task, tuple[int, int, str]] = {
@@ -191,6 +193,9 @@ def _check_speed(settings: Settings, passes: str | None) -> None:
 
 
 def _check(model: Model, settings: Settings) -> None:
+    height, width = settings.size_HW
+    if height * width * settings.frames > MOST_PIXELS:
+        raise UsageError(f"{width}x{height} and {settings.frames} frames are more than can be made at once: ask for less")
     model.vae.latent_shape(settings.frames, *settings.size_HW)
     if settings.solver not in SOLVERS:
         raise UsageError(f"unknown solver {settings.solver!r}; there are unipc, dpm++ and euler")
