@@ -42,7 +42,7 @@ class FileState:
 def home() -> Path:
     """The store: `WANBENCH_HOME`, else `~/.cache/wanbench`. Raises `UsageError` where it cannot be read."""
     store = Path(os.environ.get("WANBENCH_HOME") or "~/.cache/wanbench").expanduser()
-    if store.exists() and not os.access(store, os.R_OK | os.X_OK):
+    if store.is_dir() and not os.access(store, os.R_OK | os.X_OK):
         raise UsageError(f"the store {store} cannot be read: make it readable, or name another with WANBENCH_HOME")
     return store
 

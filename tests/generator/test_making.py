@@ -148,7 +148,7 @@ def test_a_fingerprint_follows_every_file(tmp_path: Path) -> None:
         ("wan-1.3b", {"frames": 80}, "80 frames, wanted a multiple of 4 and one: 77 or 81"),
         ("wan-1.3b", {"size_HW": (470, 832)}, "a size of 832x470, wanted multiples of 16x16 pixels"),
         ("wan2.2-ti2v-5b", {"size_HW": (720, 1280)}, "wanted multiples of 32x32 pixels"),
-        ("wan-1.3b", {"solver": "ddim"}, "unknown solver 'ddim'; there are unipc, dpmpp, euler"),
+        ("wan-1.3b", {"solver": "ddim"}, "unknown solver 'ddim'; there are unipc, dpm++ and euler"),
         ("wan-1.3b", {"steps": 0}, "0 steps, 16 frames a second and a shift of 5.0: all must be over 0"),
         ("wan-i2v-14b-480p", {}, "0 images were given, and this model starts from one image: --image FILE"),
         ("wan-1.3b", {"images": (Path("a.png"),)}, "1 images were given, and this model makes videos from text alone"),

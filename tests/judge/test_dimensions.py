@@ -127,7 +127,7 @@ def test_action_is_a_mean_of_three_parts_however_many_questions_each_has() -> No
 def test_smoothness_is_half_fluid_and_half_motion_over_windows() -> None:
     """4.875 s: three windows. The second jitters (0.2 for 0.9); motion 0.7 in all: (0.8 + 0.45 + 0.8) / 3."""
     clip = filmed(*range(10, 210, 5))
-    middle = 1.4375
+    middle = 1.375
 
     def opinion(frames: Sequence[Frame], prompt: str) -> float:
         if not frames:

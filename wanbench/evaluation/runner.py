@@ -98,9 +98,9 @@ def planned_rows(choices: Mapping[str, Choice], job: Job, video: str) -> list[Me
                 prompt_id=job.sample.prompt_id,
                 seed=job.sample.seed,
                 dimension=dimension,
-                status="skipped" if choice.skip else "error",
+                status="error" if job.unreadable else "skipped",  # a skip tells the file's checksum, which nobody knows here
                 score=None,
-                reason=choice.skip or job.unreadable,
+                reason=job.unreadable or choice.skip,
                 exploratory=exploratory,
                 method=choice.label,
                 fingerprint=choice.fingerprint,

@@ -55,7 +55,7 @@ def whole_numbers(value: Any, option: str) -> list[int]:
     """Different ones from 0 up. Raises `UsageError`."""
     found = list(listed(value))
     if not found or not all(isinstance(n, int) and 0 <= n <= LARGEST_SEED for n in found) or len(set(found)) < len(found):
-        raise UsageError(f"{option} are different whole numbers from 0 to {LARGEST_SEED}, not {value!r}")
+        raise UsageError(f"{option} are different whole numbers from 0 up and under 2^63, not {value!r}")
     return found
 
 
