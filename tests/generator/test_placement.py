@@ -41,7 +41,11 @@ def meta_pass(config: DiTConfig, grid: tuple[int, int, int], dtype: torch.dtype 
     """A network on the meta device and one pass of it."""
     with torch.device("meta"):
         network = build_dit(config).to(dtype)
-        given = {"x": torch.empty(1, config.out_dim, *grid), "t": torch.empty(1), "text": [torch.empty(config.text_len, config.text_dim)]}
+        given = {
+            "x": torch.empty(1, config.out_dim, *grid),
+            "t": torch.empty(1),
+            "text": [torch.empty(config.text_len, config.text_dim)],
+        }
         if config.in_dim > config.out_dim:
             given["y"] = torch.empty(1, config.in_dim - config.out_dim, *grid)
         if config.image:
