@@ -194,6 +194,7 @@ def test_run_refuses_what_the_command_refuses(tmp_path, monkeypatch):
         ({"log_to": ["nowhere"]}, "--log-to takes"),
         ({"baseline": "b.json"}, "--baseline and --policy belong to --sequential"),
         ({"limit": 0}, "--limit must be at least 1"),
+        ({"seed": -1}, "a seed is a whole number from 0 up, not -1"),
         ({"size": "832x480"}, r"a size is \(height, width\) in pixels"),
         ({"guidance": "strong"}, "--guidance takes a number, or two .*, not 'strong'"),
         ({"guidance_passes": "sideways"}, "--guidance-passes is auto, together, apart, not 'sideways'"),

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wanbench.errors import OutputError, UsageError
-from wanbench.evaluation.measuring import Journal, Ways, at_least_one, conclude, is_finished, note_seed, run_info, videos
+from wanbench.evaluation.measuring import (
+    Journal,
+    Ways,
+    at_least_one,
+    conclude,
+    is_finished,
+    note_seed,
+    require_statistics_seed,
+    run_info,
+    videos,
+)
 from wanbench.evaluation.outcome import Listener, Run, load
 from wanbench.evaluation.plan import Plan, make_plan, slug
 from wanbench.evaluation.runner import Fixed, execute
@@ -61,8 +71,7 @@ def score(
     """
     listener = listener or Listener()
     at_least_one(limit=limit)
-    if not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"a seed is a whole number from 0 up, not {seed!r}")
+    require_statistics_seed(seed)
     if name is not None and not isinstance(name, str):
         raise UsageError(f"a candidate's name is a text, not {name!r}")
     weighting.load(weights)  # now, so that a wrong name ends the command before any work

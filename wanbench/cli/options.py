@@ -132,12 +132,13 @@ def names(text: str | None) -> list[str] | None:
 def numbers(text: str, option: str) -> list[int]:
     """`0, 1` -> [0, 1]. Raises `UsageError`."""
     from wanbench.errors import UsageError
+    from wanbench.making.keywords import LARGEST_SEED
 
     try:
         found = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         found = []
-    if not found or min(found) < 0 or max(found) >= 2**63 or len(set(found)) < len(found):
+    if not found or min(found) < 0 or max(found) > LARGEST_SEED or len(set(found)) < len(found):
         raise UsageError(f"{option} takes different whole numbers from 0 to 2^63 - 1, separated by commas, not {text!r}")
     return found
 

@@ -153,6 +153,12 @@ def at_least_one(**numbers: int | None) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {number}")
 
 
+def require_statistics_seed(seed: object) -> None:
+    """Raises `UsageError` before any work, where numpy would after it."""
+    if not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"a seed is a whole number from 0 up, not {seed!r}")
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wanbench.evaluation.commission import Commission, commission
-from wanbench.evaluation.measuring import Ways
+from wanbench.evaluation.measuring import Ways, require_statistics_seed
 from wanbench.evaluation.stopping import sequential_of
 from wanbench.hooks.hook import Hook, open_hooks
 from wanbench.judge.choice import choose_judge
@@ -69,6 +69,7 @@ def order(
 
     Raises `UsageError`, `MissingDependency`, `MissingCheckpoints`, and `OutputError` when the disk cannot hold it.
     """
+    require_statistics_seed(seed)
     options = maker_options(of_model, dtype=model_dtype, device=device, offline=offline, video_seconds=video_timeout)
     spec = choose_maker(model, options)
     ways = Ways(

@@ -90,6 +90,7 @@ class Plan:
                 "profile": self.profile,
                 "suite": [self.suite.hash, self.suite.track, self.language] if self.suite else None,
                 "methods": {d: c.fingerprint or c.skip for d, c in self.choices.items()},
+                "asked": dict(self.asked),
                 "samples": [
                     [
                         j.sample.candidate,
